@@ -1,0 +1,1 @@
+"""A benchmarking harness for image-text retrieval."""

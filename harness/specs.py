@@ -1,0 +1,76 @@
+"""What a plugin declares. Nothing here imports a component: `target` is imported when it is built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["dataset", "encoder", "loss", "evaluator"]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def valid_name(name: str) -> bool:
+    """Tell whether `name` may name a component, dataset or run: it is also a file name."""
+    return _NAME.fullmatch(name) is not None and ".." not in name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Declare one component.
+
+    Args:
+        name: lower-case, digits, ``.``, ``_`` and ``-``; at most 64 characters; unique among its kind.
+        target: ``package.module:attribute``, imported only when the component is built.
+        summary: one line for `harness list`.
+        reference: paper or code that the component implements.
+        revision: rises when the component's numbers change; part of every fingerprint.
+        sample: the cheapest parameters that make sense, for the contract tests.
+
+    Raises:
+        ValueError: if `name`, `target` or `revision` is malformed.
+    """
+
+    name: str
+    target: str
+    summary: str
+    reference: str = ""
+    revision: int = 1
+    sample: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not valid_name(self.name):
+            raise ValueError(f"name {self.name!r} is not 1-64 of a-z, 0-9, '.', '_', '-'")
+        if not _TARGET.fullmatch(self.target):
+            raise ValueError(f"target {self.target!r} of {self.name!r} is not 'package.module:attribute'")
+        if self.revision < 1:
+            raise ValueError(f"revision {self.revision} of {self.name!r} is not a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(Spec):
+    """Declare a dataset. An `embedded` one is generated and needs no `harness data prepare`."""
+
+    embedded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSpec(Spec):
+    """Declare an encoder of one modality."""
+
+    modality: Literal["image", "text"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSpec(Spec):
+    """Declare a loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatorSpec(Spec):
+    """Declare an evaluator and the names of the figures that it returns (``*`` ends a prefix)."""
+
+    metrics: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""Rivals written against harness.api alone: CCA, a bag of words, InfoNCE."""

@@ -1,0 +1,1 @@
+"""Flickr8k and any folder of captioned images."""

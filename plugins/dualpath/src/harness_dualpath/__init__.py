@@ -1,0 +1,1 @@
+"""The dual-path CNN with instance loss (Zheng et al., TOMM 2020)."""
