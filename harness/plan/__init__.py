@@ -1,0 +1,6 @@
+"""Matrix -> cells -> a DAG of fingerprinted runs."""
+
+from harness.plan.fingerprint import canonical, digest
+from harness.plan.records import Cell, File, Missing, Part, Plan, RunSpec, Summary
+
+__all__ = ["Cell", "File", "Missing", "Part", "Plan", "RunSpec", "Summary", "canonical", "digest"]
