@@ -1,0 +1,21 @@
+"""Datasets: prepared from files that came from elsewhere, verified, opened."""
+
+from __future__ import annotations
+
+from harness.data.manifest import Manifest
+from harness.data.opened import OpenDataset, open_dataset, protocol_of
+from harness.data.prepared import Progress, prepare, verify
+from harness.data.status import DatasetStatus, prepared_parts, status
+
+__all__ = [
+    "DatasetStatus",
+    "Manifest",
+    "OpenDataset",
+    "Progress",
+    "open_dataset",
+    "prepare",
+    "prepared_parts",
+    "protocol_of",
+    "status",
+    "verify",
+]

@@ -1,0 +1,82 @@
+"""What is wrong with records, and what people should know of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from harness.data.manifest import StoredRecord, count
+from harness.errors import nearest
+from harness.protocols import SPLITS, Record
+
+_LISTED = 20  # groups of equal images that a note spells out
+
+
+def check_records(records: Sequence[Record]) -> list[str]:
+    """Return what is wrong with ids, splits and captions, each problem with the id."""
+    problems = [] if records else ["there is no record"]
+    first: dict[str, Record] = {}
+    for record in records:
+        label = f"image {record.image!r}"
+        if not record.image or not record.image.isprintable():
+            problems.append(f"{label}: an id is one or more printable characters")
+        if record.split not in SPLITS:
+            problems.append(f"{label}: unknown split {record.split!r}{nearest(record.split, SPLITS)}")
+        earlier = first.setdefault(record.image, record)
+        if earlier is not record:
+            same = earlier.split == record.split
+            problems.append(
+                f"{label}: stands {'twice in' if same else f'in {earlier.split!r} and'} {record.split!r}"
+            )
+        if not record.captions:
+            problems.append(f"{label}: has no caption")
+        for position, caption in enumerate(record.captions):
+            caption_id = f"{record.image}#{position}"
+            if not caption.strip():
+                problems.append(f"caption {caption_id!r}: empty")
+            elif not _encodable(caption):
+                problems.append(f"caption {caption_id!r}: holds half a surrogate pair, which is no text")
+    return problems
+
+
+def notes_on(records: Sequence[Record]) -> list[str]:
+    """Return what is unusual about the records but no fault."""
+    counts = count(records)
+    notes = [f"split {split!r} has no images" for split in SPLITS if not counts[split]["images"]]
+    per_image = {len(record.captions) for record in records}
+    if len(per_image) > 1:
+        notes.append(f"captions an image vary from {min(per_image)} to {max(per_image)}")
+    return notes
+
+
+def equal_images(stored: Iterable[StoredRecord]) -> list[str]:
+    """Return notes on image files of the same bytes under several ids; across splits they are a leak."""
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for item in stored:
+        groups[item.sha256].append(item.record)
+    across: list[str] = []
+    within: list[str] = []
+    for group in groups.values():
+        if len(group) > 1:
+            leaks = len({record.split for record in group}) > 1
+            (across if leaks else within).append(" = ".join(f"{r.split}:{r.image}" for r in group))
+    notes = []
+    for found, where in ((across, "in more than one split"), (within, "more than once in a split")):
+        if found:
+            more = f", and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+            files = number(len(found), "image file")
+            notes.append(f"{files} under several ids {where}: {'; '.join(found[:_LISTED])}{more}")
+    return notes
+
+
+def number(n: int, noun: str) -> str:
+    """Return a count with its noun, such as ``1 problem`` or ``5 problems``."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

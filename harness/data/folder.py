@@ -1,0 +1,161 @@
+"""Where prepared datasets lie, and how one takes another's place while one of them can always be read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from harness.data.images import ImageError
+from harness.data.manifest import MANIFEST, RECORDS
+from harness.errors import DataError, StoreError
+from harness.specs import valid_name
+
+# "~" stands in no dataset's name, so that what belongs to "a" is not taken for what belongs to "a.b".
+_PREVIOUS = ".{name}~previous"
+_NEW = ".{name}~new~"
+_LOCK = ".{name}~lock"
+
+
+def find(root: Path, name: str) -> Path | None:
+    """Return the folder of a prepared dataset, or ``None``.
+
+    A prepare that died between its two renames leaves the earlier data under a hidden name; they are
+    still read.
+
+    Raises:
+        DataError: if `name` cannot be the name of a dataset.
+    """
+    check_name(name)
+    for folder in (root / name, root / _PREVIOUS.format(name=name)):
+        if (folder / MANIFEST).is_file():
+            return folder
+    return None
+
+
+def names(root: Path) -> list[str]:
+    """List the prepared datasets below `root`."""
+    if not root.is_dir():
+        return []
+    found = {path.name for path in root.iterdir() if valid_name(path.name) and path.is_dir()}
+    hidden = {path.name[1 : -len("~previous")] for path in root.glob(".*~previous")}
+    return sorted(name for name in found | hidden if valid_name(name) and find(root, name))
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that could leave the data root.
+
+    Raises:
+        DataError: if it is malformed.
+    """
+    if not valid_name(name):
+        raise DataError(f"dataset name {name[:80]!r} is not 1-64 of a-z, 0-9, '.', '_', '-'")
+
+
+@contextlib.contextmanager
+def locked(root: Path, name: str) -> Iterator[None]:
+    """Hold the dataset for one process and clear what a killed one left; its lock the system has freed.
+
+    Raises:
+        DataError: if another process holds it, or if a folder of that name is not a prepared dataset.
+        StoreError: if `root` cannot be written.
+    """
+    import filelock
+
+    check_name(name)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(root / _LOCK.format(name=name), timeout=0):
+            folder, previous = root / name, root / _PREVIOUS.format(name=name)
+            if previous.exists() and not folder.exists():
+                previous.rename(folder)
+            for left in root.glob(_NEW.format(name=name) + "*"):
+                shutil.rmtree(left)
+            if previous.exists():
+                shutil.rmtree(previous)
+            _refuse_foreign(folder)
+            yield
+    except filelock.Timeout:
+        raise DataError(
+            f"another process is preparing {name!r} in {root}", hint="Wait until it has ended."
+        ) from None
+    except OSError as error:
+        raise StoreError(f"cannot write {error.filename or root}: {error.strerror or error}") from error
+
+
+def replace(root: Path, name: str, files: Mapping[str, bytes]) -> None:
+    """Write the files of a dataset beside it, make them durable, and rename them into place.
+
+    Raises:
+        OSError: if they cannot be written; what was there before is as it was.
+    """
+    folder, previous = root / name, root / _PREVIOUS.format(name=name)
+    fresh = Path(tempfile.mkdtemp(prefix=_NEW.format(name=name), dir=root))
+    try:
+        for file, data in files.items():
+            with (fresh / file).open("xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        fresh.chmod(0o777 & ~_umask())
+        _sync(fresh)
+        if folder.exists():
+            folder.rename(previous)
+        fresh.rename(folder)
+        _sync(root)
+    except BaseException:
+        if previous.exists() and not folder.exists():
+            previous.rename(folder)
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    if previous.exists():
+        shutil.rmtree(previous)
+
+
+def locate(source: Path, file: str) -> Path:
+    """Return the real path of `file` below the real path `source`.
+
+    Raises:
+        ImageError: if it is absolute, climbs with ``..``, or follows a link out of `source`.
+    """
+    if not file or "\0" in file:
+        raise ImageError("the path of its file is empty" if not file else "the path of its file holds NUL")
+    if Path(file).is_absolute() or ".." in Path(file).parts:
+        raise ImageError(f"path {file!r} leaves the source folder")
+    try:
+        real = (source / file).resolve()
+    except (OSError, RuntimeError) as error:
+        raise ImageError(f"path {file!r} cannot be followed ({error})") from error
+    if not real.is_relative_to(source):
+        raise ImageError(f"path {file!r} is a link out of the source folder")
+    return real
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse to replace a folder that holds anything else: it may be the user's only copy."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise DataError(f"{folder} is in the way: not a folder of a prepared dataset")
+    if folder.is_dir():
+        others = sorted(path.name for path in folder.iterdir() if path.name not in (MANIFEST, RECORDS))
+        if others:
+            raise DataError(
+                f"{folder} holds {others[0]!r} and is not a folder of a prepared dataset; it is left alone",
+                hint="Choose another name with --as, or another data root with HARNESS_DATA.",
+            )
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

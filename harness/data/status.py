@@ -1,0 +1,131 @@
+"""Which datasets there are, in what state, and the command that gets each."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from harness.data import folder as folders
+from harness.data.manifest import Manifest, read_manifest, read_records
+from harness.data.opened import differences
+from harness.data.prepared import dataset_spec
+from harness.errors import DataError, InputError
+from harness.plan import Part
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+    from harness.registry import Component, Registry
+
+State = Literal["embedded", "prepared", "missing", "outdated", "damaged", "source gone"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetStatus:
+    """One dataset of the registry or of the data root.
+
+    Args:
+        name: in registry.yaml, or of the prepared folder.
+        title: what tables call it.
+        use: the component that reads it.
+        state: ``outdated`` where component, revision or parameters are others than at prepare.
+        counts: by split the numbers of ``images`` and ``captions``; empty where unknown.
+        source: folder of the images; empty where unknown.
+        command: what prepares it; empty where nothing is to be done.
+        detail: why it cannot be used; empty where it can.
+    """
+
+    name: str
+    title: str
+    use: str
+    state: State
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    source: str = ""
+    command: str = ""
+    detail: str = ""
+
+
+def status(root: Path, registry: Registry, catalog: Catalog) -> tuple[DatasetStatus, ...]:
+    """Describe the datasets of the registry, in its order, and then those that are only prepared.
+
+    Manifest and records are checked against their hashes; images are not read, which is what `verify` does.
+    """
+    known = [_of_registry(root, entry, catalog) for entry in registry.datasets.values()]
+    others = [name for name in folders.names(root) if name not in registry.datasets]
+    return (*known, *(_prepared(root, name, None) for name in others))
+
+
+def prepared_parts(root: Path) -> Mapping[str, Part]:
+    """Return, by name, the dataset that each readable prepared folder makes available."""
+    parts = {}
+    for name in folders.names(root):
+        folder = folders.find(root, name)
+        try:
+            manifest = read_manifest(folder) if folder else None
+        except DataError:
+            continue  # `status` and `open_dataset` say what is wrong with it
+        if manifest is not None:
+            parts[name] = Part(
+                name=name, use=manifest.use, revision=manifest.revision, params=manifest.params, title=name
+            )
+    return parts
+
+
+def _of_registry(root: Path, entry: Component, catalog: Catalog) -> DatasetStatus:
+    title = entry.title or entry.name
+    command = f"harness data prepare {entry.name} --from DIR"
+    try:
+        spec = dataset_spec(catalog, entry.use)
+    except InputError as error:
+        return DatasetStatus(
+            name=entry.name, title=title, use=entry.use, state="missing", detail=error.message
+        )
+    if spec.embedded:
+        return DatasetStatus(name=entry.name, title=title, use=entry.use, state="embedded")
+    if folders.find(root, entry.name) is None:
+        return DatasetStatus(name=entry.name, title=title, use=entry.use, state="missing", command=command)
+    part = Part(name=entry.name, use=entry.use, revision=spec.revision, params=entry.params, title=title)
+    return _prepared(root, entry.name, part)
+
+
+def _prepared(root: Path, name: str, part: Part | None) -> DatasetStatus:
+    folder = folders.find(root, name)
+    use, title = (part.use, part.title) if part else ("", name)
+    again = f"harness data prepare {name} --from DIR"
+    if folder is None:  # removed since it was listed
+        return DatasetStatus(name=name, title=title, use=use, state="missing", command=again)
+    try:
+        manifest = read_manifest(folder)
+        read_records(folder, manifest)
+    except DataError as error:
+        return DatasetStatus(
+            name=name, title=title, use=use, state="damaged", command=again, detail=error.message
+        )
+    state, detail = _state(manifest, part)
+    return DatasetStatus(
+        name=name,
+        title=title,
+        use=manifest.use,
+        state=state,
+        counts=manifest.counts,
+        source=manifest.source,
+        command="" if state == "prepared" else _command(manifest, part, gone=state == "source gone"),
+        detail=detail,
+    )
+
+
+def _state(manifest: Manifest, part: Part | None) -> tuple[State, str]:
+    if part and (difference := differences(part, manifest)):
+        return "outdated", difference
+    if not Path(manifest.source).is_dir():
+        return "source gone", f"{manifest.source} is gone"
+    return "prepared", ""
+
+
+def _command(manifest: Manifest, part: Part | None, *, gone: bool) -> str:
+    source = "DIR" if gone else shlex.quote(manifest.source)
+    if part is not None:
+        return f"harness data prepare {part.name} --from {source}"
+    return f"harness data prepare {manifest.use} --from {source} --as {manifest.name}"
