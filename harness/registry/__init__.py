@@ -1,5 +1,6 @@
 """registry.yaml -> validated frozen records."""
 
 from harness.registry.records import Component, Experiment, Group, Matrix, Stage
+from harness.registry.values import FILE, expand, file_path
 
-__all__ = ["Component", "Experiment", "Group", "Matrix", "Stage"]
+__all__ = ["FILE", "Component", "Experiment", "Group", "Matrix", "Stage", "expand", "file_path"]
