@@ -1,0 +1,53 @@
+"""The command line. Each command is a module; heavy libraries are imported by the functions that need them."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from harness.cli import data, doctor, inventory, leaderboard, plan, run, show
+from harness.cli.console import complain
+from harness.errors import HarnessError, InputError
+
+EPILOG = (
+    "Exit codes: 0 all cells fine, 1 some cells failed, 2 wrong input, 130 or 143 interrupted (run the same "
+    "command again to go on)."
+)
+
+app = typer.Typer(
+    name="harness",
+    help="Benchmark image-text retrieval: train and evaluate a matrix of methods, render leaderboards.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run", epilog=EPILOG)(run.run)
+app.command("plan")(plan.plan)
+app.command("list")(inventory.list_components)
+app.add_typer(data.app, name="data")
+app.command("leaderboard")(leaderboard.leaderboard)
+app.command("show")(show.show)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command line; turn what a user can act on into a message and an exit code."""
+    try:
+        app()
+    except InputError as error:
+        complain(error)
+        sys.exit(2)
+    except HarnessError as error:
+        complain(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away, as in `harness list | head`.
+        sys.stderr.close()
+        sys.exit(0)
+
+
+__all__ = ["app", "main"]

@@ -1,0 +1,54 @@
+"""What is printed: tables and JSON on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.errors import HarnessError
+
+log = Console(stderr=True, highlight=False)
+out = Console(highlight=False)
+
+
+def plain(text: object) -> str:
+    """Return other people's text without what would steer a terminal: control and bidi characters are escaped."""
+    return "".join(
+        char if char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Co", "Cs") else f"\\u{ord(char):04x}"
+        for char in str(text)
+    )
+
+
+def say(text: object, style: str = "") -> None:
+    """Print one message on standard error; no markup is read."""
+    log.print(Text(plain(text), style=style), soft_wrap=True)
+
+
+def complain(error: HarnessError) -> None:
+    """Print an error with its hint."""
+    log.print(Text("error: ", style="bold red").append(Text(plain(error.args[0]), style="not bold default")), soft_wrap=True)
+    if error.hint:
+        say(f"  {error.hint}", style="cyan")
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, numeric: int = 10**6) -> None:
+    """Print a table on standard output; columns from position `numeric` on are aligned to the right."""
+    drawn = Table(title=plain(title) if title else None, title_justify="left", title_style="bold")
+    for position, column in enumerate(columns):
+        drawn.add_column(column, justify="right" if position >= numeric else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row))
+    out.print(drawn)
+
+
+def emit(value: Any) -> None:
+    """Print JSON on standard output."""
+    json.dump(value, sys.stdout, indent=1, sort_keys=True, allow_nan=False)
+    sys.stdout.write("\n")

@@ -1,0 +1,112 @@
+"""Options that several commands share, and where things are."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.console import say
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+    from harness.plan import Plan
+    from harness.registry import Registry
+
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder of the store (else $HARNESS_HOME, else ./.harness).", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output; messages go to standard error.")]
+Strict = Annotated[bool, typer.Option("--strict", help="A plugin that cannot be loaded is an error.")]
+Matrix = Annotated[str, typer.Option("--matrix", "-m", help="A matrix of registry.yaml, see `harness list`.")]
+Dataset = Annotated[
+    list[str] | None, typer.Option("--dataset", "-d", help="Run on this dataset only; may be repeated.", show_default=False)
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", help="Keep the cells with axis=label, as in variant=full; may be repeated.", show_default=False),
+]
+Seed = Annotated[
+    list[int] | None, typer.Option("--seed", help="Use this seed only; may be repeated.", show_default=False)
+]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=8, help="First N images of each split; never reaches a leaderboard.", show_default=False),
+]
+RequireAll = Annotated[bool, typer.Option("--require-all", help="A dataset that is not prepared is an error.")]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where results and prepared datasets lie."""
+
+    home: Path
+    data: Path
+
+
+def place(home: Path | None) -> Place:
+    """Return home and data root: option, environment, default, in this order."""
+    root = home or Path(os.environ.get("HARNESS_HOME") or ".harness")
+    data = os.environ.get("HARNESS_DATA")
+    return Place(root.absolute(), Path(data).absolute() if data else root.absolute() / "data")
+
+
+def load_catalog(strict: bool) -> Catalog:
+    """Load the installed plugins and name those that were left out."""
+    from harness.catalog import Catalog
+
+    catalog = Catalog.load(strict=strict)
+    for problem in catalog.problems:
+        say(f"plugin left out: {problem.distribution} {problem.version}: {problem.message}", style="yellow")
+    return catalog
+
+
+def load_registry() -> Registry:
+    """Load the registry.yaml of this folder, of one above it, or the installed one."""
+    from harness.registry import Registry, find_registry
+
+    return Registry.load(find_registry(Path.cwd()))
+
+
+def load_plan(
+    registry: Registry,
+    catalog: Catalog,
+    where: Place,
+    *,
+    matrix: str,
+    dataset: list[str] | None,
+    only: list[str] | None,
+    seed: list[int] | None,
+    limit: int | None,
+    require_all: bool,
+) -> Plan:
+    """Make the plan that the shared options ask for, its parameters checked."""
+    from harness.build import check_all
+    from harness.data import prepared_parts, protocol_of
+    from harness.errors import InputError
+    from harness.plan import make_plan
+
+    chosen: dict[str, list[str]] = {}
+    for pair in only or []:
+        axis, separator, label = pair.partition("=")
+        if not separator:
+            raise InputError(f"--only takes axis=label, not {pair!r}", hint="For example: --only variant=full")
+        chosen.setdefault(axis, []).append(label)
+    plan = make_plan(
+        registry,
+        catalog,
+        matrix=matrix,
+        protocol_of=lambda part, spec: protocol_of(part, where.data, spec),
+        prepared=prepared_parts(where.data),
+        datasets=dataset,
+        only=chosen,
+        seeds=seed,
+        limit=limit,
+        require_all=require_all,
+    )
+    check_all(plan, catalog)
+    return plan

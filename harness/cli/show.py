@@ -1,0 +1,80 @@
+"""`harness show`: one stored run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.console import emit, out, plain, say, table
+from harness.cli.figures import duration, size
+from harness.cli.options import Home, Json, place
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="A run's fingerprint, or its first characters.")],
+    as_json: Json = False,
+    home: Home = None,
+) -> None:
+    """Print figures, learning curve, cost and provenance of a stored run."""
+    import dataclasses
+
+    from harness.errors import InputError, nearest
+    from harness.store import Store
+
+    store = Store(place(home).home)
+    known = store.fingerprints()
+    found = [fingerprint for fingerprint in known if fingerprint.startswith(run)]
+    if len(found) != 1:
+        what = "no run" if not found else f"{len(found)} runs"
+        hint = "" if known else "The store is empty; fill it with: harness run"
+        raise InputError(f"{what} {run!r} in {store.home}{nearest(run, found or known[:20])}", hint=hint)
+    result = store.result(found[0])
+    folder = store.folder(found[0])
+    lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    history = [json.loads(line) for line in lines]
+    if as_json:
+        emit({"result": dataclasses.asdict(result), "history": history, "folder": str(folder)})
+        return
+    _print_figures(result.figures)
+    _print_history(history)
+    cost = result.cost
+    rows = [
+        ["trained", f"{result.epochs} epochs, best on val at {result.best_epoch} (rSum {result.val_rsum:.1f})"],
+        ["gallery", f"{result.dataset}: {result.images:,} images, {result.captions:,} captions, passport {result.passport}"],
+        ["parameters", f"{cost['parameters']:,.0f} trained, {cost['frozen_parameters']:,.0f} frozen"],
+        ["time", f"{duration(cost['train_seconds'])} training, {duration(cost['prepare_seconds'])} before it"],
+        ["peak memory", size(cost["peak_memory_bytes"])],
+        ["hardware", result.provenance["hardware"]],
+        ["versions", ", ".join(f"{k} {v}" for k, v in result.provenance["versions"].items())],
+        ["command", result.provenance["command"]],
+        ["revision", result.provenance["revision"] or "–"],
+        ["finished", result.provenance["finished"]],
+    ]
+    table(f"Run {result.fingerprint}", ["", ""], rows)
+    out.print(plain(f"files: {folder}"), markup=False, soft_wrap=True)
+    damaged = store.damage(found[0])
+    for path in damaged:
+        say(f"damaged: {path}; run it again with --force", style="red")
+    if damaged:
+        raise typer.Exit(1)
+
+
+def _print_figures(figures: Mapping[str, Mapping[str, Any]]) -> None:
+    rows = [
+        [f"{evaluator}.{name}", f"{value:.4f}"]
+        for evaluator, entry in sorted(figures.items())
+        for name, value in sorted(entry["values"].items())
+    ]
+    table("Figures (recalls as fractions)", ["figure", "value"], rows, numeric=1)
+
+
+def _print_history(history: list[dict[str, float]]) -> None:
+    columns = [key for key in history[-1] if key not in ("epoch", "rate", "seconds")]
+    shown = [row for row in history if "val.rsum" in row] or history
+    step = max(1, -(-len(shown) // 15))
+    picked = [*shown[:-1:step], shown[-1]]
+    rows = [[f"{row['epoch']:.0f}", *(f"{row[c]:.3f}" if c in row else "–" for c in columns)] for row in picked]
+    table("Learning curve", ["epoch", *columns], rows, numeric=0)

@@ -1,0 +1,139 @@
+"""Embeds a gallery once, ranks it, calls the evaluators."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError, RunError, ScoreError
+from harness.inputs import ImageInputs
+from harness.protocols import Evaluator, Ranks, Split
+from harness.ranking import Ranked, normalize, rank
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor, nn
+
+    Floats = npt.NDArray[np.float32]
+
+BATCH = 256
+SIDES = ("i2t", "t2i")
+
+
+def embed(
+    split: Split, image: nn.Module, text: nn.Module, images: ImageInputs, texts: Tensor
+) -> tuple[Floats, Floats]:
+    """Embed a split in evaluation mode.
+
+    Returns:
+        (n, dim) images and (m, dim) captions, float32, L2-normalised.
+
+    Raises:
+        ScoreError: names images or captions whose embedding is NaN or infinite, or of another size.
+    """
+    import numpy as np
+    import torch
+
+    modes = image.training, text.training
+    image.eval()
+    text.eval()
+    order = np.arange(len(split.records))
+    try:
+        with torch.inference_mode():
+            batches = images.batches(order, np.zeros_like(order), BATCH, None)
+            rows = torch.cat([images.embed(image, batch).float().cpu() for batch in batches]).numpy()
+            columns = torch.cat([text(batch).float().cpu() for batch in texts.split(BATCH)]).numpy()
+    finally:
+        image.train(modes[0])
+        text.train(modes[1])
+    if rows.ndim != 2 or rows.shape[1:] != columns.shape[1:]:
+        raise ScoreError(
+            f"the encoders disagree: images are {rows.shape}, captions are {columns.shape}; "
+            "both must be (batch, dim)"
+        )
+    return normalize(rows, split.image_ids, "image"), normalize(columns, split.caption_ids, "caption")
+
+
+def judge(name: str, evaluator: Evaluator, ranking: Ranked) -> dict[str, float]:
+    """Call one evaluator.
+
+    Raises:
+        RunError: names the evaluator if it fails or returns a figure that is not a finite number.
+    """
+    try:
+        figures: Any = evaluator.evaluate(ranking)
+        values = {str(key): float(value) for key, value in dict(figures).items()}
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise RunError(f"evaluator {name!r} failed: {type(error).__name__}: {error}") from error
+    broken = [key for key, value in values.items() if not math.isfinite(value)]
+    if broken:
+        raise RunError(f"evaluator {name!r} returned a figure that is not finite: {', '.join(broken)}")
+    return values
+
+
+def write_ranks(path: Path, ranking: Ranked) -> None:
+    """Store the ranks of every query: side, query id, above, tied, matched."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    ids = (ranking.split.image_ids, ranking.split.caption_ids)
+    sides = (ranking.i2t, ranking.t2i)
+    table = pa.table(
+        {
+            "side": np.repeat(SIDES, [len(queries) for queries in ids]),
+            "query": [query for queries in ids for query in queries],
+            **{f: np.concatenate([getattr(side, f) for side in sides]) for f in ("above", "tied", "matched")},
+        }
+    )
+    pq.write_table(table, path)
+
+
+def write_embeddings(path: Path, ranking: Ranked) -> None:
+    """Store the test embeddings, float32, with the ids of their rows."""
+    import json
+
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    ids: Mapping[str, Sequence[str]] = {"image": ranking.split.image_ids, "text": ranking.split.caption_ids}
+    save_file(
+        {"image": np.ascontiguousarray(ranking.image), "text": np.ascontiguousarray(ranking.text)},
+        path,
+        metadata={key: json.dumps(value) for key, value in ids.items()},
+    )
+
+
+def read_ranking(embeddings: Path, ranks: Path, split: Split) -> Ranked:
+    """Rebuild a stored ranking, so that a new evaluator needs no model.
+
+    Raises:
+        ScoreError: if the stored ids are not those of `split`.
+    """
+    import json
+
+    import pyarrow.parquet as pq
+    from safetensors import safe_open
+
+    with safe_open(embeddings, framework="numpy") as file:
+        metadata = file.metadata()
+        image, text = file.get_tensor("image"), file.get_tensor("text")
+    for key, ids in (("image", split.image_ids), ("text", split.caption_ids)):
+        if json.loads(metadata[key]) != list(ids):
+            raise ScoreError(f"{embeddings} holds other {key} ids than split {split.name!r} of the dataset")
+    frame = pq.read_table(ranks).to_pandas()
+
+    def side(name: str) -> Ranks:
+        rows = frame[frame["side"] == name]
+        above, tied, matched = (rows[f].to_numpy(dtype="int64") for f in ("above", "tied", "matched"))
+        return Ranks(above=above, tied=tied, matched=matched)
+
+    return Ranked(split=split, image=image, text=text, i2t=side("i2t"), t2i=side("t2i"))
+
+
+__all__ = ["embed", "judge", "rank", "read_ranking", "write_embeddings", "write_ranks"]

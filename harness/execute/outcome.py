@@ -1,0 +1,78 @@
+"""What an execution is given and what it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from harness.catalog import Catalog
+from harness.plan import Cell, RunSpec
+from harness.store import Result
+
+
+def _never() -> int:
+    return 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Workspace:
+    """Where and with what runs are made.
+
+    Args:
+        home: the store.
+        data: root of prepared datasets.
+        catalog: the installed plugins.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: CPU threads of a run; part of what makes figures equal to the bit.
+        command: the command line, for the record.
+        revision: source revision, for the record.
+        stopping: returns the number of a signal that asks for the end, or 0.
+    """
+
+    home: Path
+    data: Path
+    catalog: Catalog
+    device: str
+    threads: int
+    command: str = ""
+    revision: str = ""
+    stopping: Callable[[], int] = _never
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outcome:
+    """What became of one cell.
+
+    Attributes:
+        error: cause in a few words, empty unless failed.
+        traceback: file with the whole story of a failure.
+    """
+
+    cell: Cell
+    status: Literal["done", "cached", "failed"]
+    result: Result | None = None
+    error: str = ""
+    traceback: Path | None = None
+    seconds: float = 0.0
+
+
+class Listener(Protocol):
+    """Is told what happens, for progress bars and logs."""
+
+    def started(self, index: int, total: int, run: RunSpec, cell: Cell | None) -> None:
+        """Say that run `index` (from 1) of `total` starts; `cell` is the first that wants it."""
+        ...
+
+    def progress(self, phase: str, done: int, total: int, note: str) -> None:
+        """Say how far a phase is."""
+        ...
+
+    def finished(self, outcome: Outcome) -> None:
+        """Say what became of a cell."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say something that a person should know."""
+        ...

@@ -1,0 +1,275 @@
+"""One run: data, components, features, training, test embeddings, into the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.build import build
+from harness.data import OpenDataset, open_dataset
+from harness.evaluate import embed, judge, rank, read_ranking, write_embeddings, write_ranks
+from harness.execute.outcome import Workspace
+from harness.execute.provenance import PeakMemory, hardware, versions
+from harness.features import load_features
+from harness.inputs import FeatureInputs, ImageInputs, PixelInputs, derive, prepare_captions
+from harness.plan import Part, RunSpec
+from harness.protocols import SPLITS, CachedEncoder, Split
+from harness.ranking import rsum
+from harness.store import Result, Store
+from harness.train import Interrupted, Model, Task, Trained, matches, train
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Progress = Callable[[str, int, int, str], None]
+POLICY = "pessimistic ties, cosine"
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """One split, ready for the encoders."""
+
+    split: Split
+    images: ImageInputs
+    texts: Tensor
+
+
+def perform(spec: RunSpec, workspace: Workspace, store: Store, progress: Progress) -> Result:
+    """Train one run, or resume it, and store it; evaluators come afterwards, see `score`.
+
+    Raises:
+        HarnessError: of any kind; what was stored earlier is untouched.
+        Interrupted: a signal asked for the end.
+    """
+    import torch
+
+    torch.set_num_threads(workspace.threads)
+    started, memory = time.monotonic(), PeakMemory(workspace.device)
+    dataset = open_dataset(spec.dataset, workspace.data, workspace.catalog)
+    splits = {name: dataset.split(name, spec.limit) for name in SPLITS}
+    model = _model(spec, workspace, splits["train"])
+    if spec.parent is not None:
+        _inherit(model, store.weights(spec.parent))
+    frozen = tuple(spec.stage.freeze)
+    galleries = _galleries(spec, workspace, dataset, splits, model, _guarded(progress, workspace))
+    ready = time.monotonic()
+
+    def validate() -> float:
+        val = galleries["val"]
+        return rsum(rank(val.split, *embed(val.split, model.image, model.text, val.images, val.texts)))
+
+    trained = train(
+        Task(
+            model=model,
+            split=splits["train"],
+            images=galleries["train"].images,
+            texts=galleries["train"].texts,
+            stage=spec.stage,
+            seed=spec.seed,
+            validate=validate,
+            checkpoint=store.work(spec.fingerprint) / "checkpoint.pt",
+            progress=progress,
+            stopping=workspace.stopping,
+        )
+    )
+    progress("test", 0, 1, "")
+    test = galleries["test"]
+    begun = time.monotonic()
+    ranking = rank(test.split, *embed(test.split, model.image, model.text, test.images, test.texts))
+    progress("test", 1, 1, "")
+    cost = _cost(model, frozen, trained)
+    cost |= {"prepare_seconds": ready - started, "test_seconds": time.monotonic() - begun}
+    cost["peak_memory_bytes"] = memory.bytes()
+    result = Result(
+        fingerprint=spec.fingerprint,
+        spec=spec.as_dict(),
+        dataset=spec.dataset.name,
+        passport=passport(test.split, model),
+        images=len(test.split.records),
+        captions=len(test.split.captions),
+        limit=spec.limit,
+        figures={},
+        val_rsum=trained.best_rsum,
+        epochs=len(trained.history),
+        best_epoch=trained.best_epoch,
+        cost=cost,
+        provenance=_provenance(spec, workspace),
+    )
+
+    def write(folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        weights = {name: t.contiguous().cpu() for name, t in model.state(frozen).items()}
+        save_file(weights, folder / "weights.safetensors")
+        write_embeddings(folder / "embeddings.safetensors", ranking)
+        write_ranks(folder / "ranks.parquet", ranking)
+        lines = [json.dumps(row, sort_keys=True) + "\n" for row in trained.history]
+        (folder / "history.jsonl").write_text("".join(lines), encoding="utf-8")
+
+    store.publish(result, write)
+    return result
+
+
+def score(
+    result: Result, spec: RunSpec, evaluators: tuple[Part, ...], workspace: Workspace, store: Store
+) -> Result:
+    """Compute the figures that a stored run lacks, from its stored ranks and embeddings alone."""
+    wanted = {part.name: part for part in evaluators}
+    missing = {
+        name: part for name, part in wanted.items() if _identity(part) != _stored_identity(result.figures.get(name))
+    }
+    if not missing:
+        return result
+    dataset = open_dataset(spec.dataset, workspace.data, workspace.catalog)
+    ranking = read_ranking(
+        store.checked(result.fingerprint, "embeddings.safetensors"),
+        store.checked(result.fingerprint, "ranks.parquet"),
+        dataset.split("test", spec.limit),
+    )
+    figures = dict(result.figures)
+    for name, part in missing.items():
+        evaluator = build(part, "evaluator", workspace.catalog)
+        figures[name] = {**_identity(part), "values": judge(name, evaluator, ranking)}
+    updated = Result(**{**vars(result), "figures": figures})
+    store.update(updated)
+    return updated
+
+
+def _identity(part: Part) -> dict[str, Any]:
+    identity: dict[str, Any] = json.loads(
+        json.dumps({"use": part.use, "revision": part.revision, "params": dict(part.params)})
+    )
+    return identity
+
+
+def _stored_identity(figures: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {key: value for key, value in (figures or {}).items() if key != "values"}
+
+
+def passport(split: Split, model: Model) -> str:
+    """Return the hash of what the figures may be compared with: ids, positives, tie policy, test-time features."""
+    views = [str(getattr(encoder, "test_view", "single view")) for encoder in (model.image, model.text)]
+    content = [POLICY, *views, split.name, list(split.image_ids), list(split.captions), split.caption_image.tolist()]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _model(spec: RunSpec, workspace: Workspace, split: Split) -> Model:
+    import torch
+    from torch import nn
+
+    values = {
+        "dim": spec.dim,
+        "classes": len(split.records),
+        "captions": split.captions,
+        "seed": spec.seed,
+    }
+
+    def part(role: str, part: Part, kind: str) -> nn.Module:
+        # Every component draws from a stream of its own, so that changing one leaves the others' start as it was.
+        torch.manual_seed(derive(spec.seed, "init", role))
+        module: nn.Module = build(part, kind, workspace.catalog, **values)
+        return module
+
+    losses = {p.name: part(f"loss.{p.name}", p, "loss") for p, _ in spec.losses}
+    root = nn.ModuleDict(
+        {
+            "image": part("image", spec.image, "encoder"),
+            "text": part("text", spec.text, "encoder"),
+            "loss": nn.ModuleDict(losses),
+        }
+    )
+    return Model(root.to(workspace.device), {p.name: weight for p, weight in spec.losses})
+
+
+def _inherit(model: Model, weights: Mapping[str, Tensor]) -> None:
+    """Start from the parent's weights; only losses and what was frozen in one of the stages may differ."""
+    own = model.root.state_dict()
+    shared = {name: tensor for name, tensor in weights.items() if name in own or not name.startswith("loss.")}
+    rest = tuple(name for name in own if name not in weights)
+    model.load(shared, rest)
+
+
+def _galleries(
+    spec: RunSpec,
+    workspace: Workspace,
+    dataset: OpenDataset,
+    splits: Mapping[str, Split],
+    model: Model,
+    progress: Progress,
+) -> dict[str, Gallery]:
+    import numpy as np
+    import torch
+
+    patterns = [glob.removeprefix("image.") for glob in spec.stage.freeze if glob.startswith("image.")]
+    part = model.image.frozen_part(patterns) if isinstance(model.image, CachedEncoder) else None
+    galleries = {}
+    for name, split in splits.items():
+        images: ImageInputs
+        if part is None:
+            workers = 0 if workspace.threads < 3 else workspace.threads // 2
+            images = PixelInputs(dataset, split, model.image, device=workspace.device, workers=workers)
+        else:
+            count = max(spec.stage.views, 1) if name == "train" else 1
+            views = []
+            for view in range(count):
+                note = f"{name}, view {view + 1} of {count}" if count > 1 else name
+
+                def tell(done: int, total: int, note: str = note) -> None:
+                    progress("features", done, total, note)
+
+                features = load_features(
+                    workspace.home,
+                    part,
+                    dataset,
+                    split.records,
+                    view=view,
+                    device=workspace.device,
+                    progress=tell,
+                )
+                views.append(torch.from_numpy(features))
+            images = FeatureInputs(torch.stack(views).to(workspace.device))
+        galleries[name] = Gallery(split, images, prepare_captions(model.text, split.captions, workspace.device))
+    return galleries
+
+
+def _guarded(progress: Progress, workspace: Workspace) -> Progress:
+    """Stop between two durable writes of the feature cache when a signal asks for it."""
+
+    def guarded(phase: str, done: int, total: int, note: str) -> None:
+        progress(phase, done, total, note)
+        if signal := workspace.stopping():
+            raise Interrupted(signal)
+
+    return guarded
+
+
+def _cost(model: Model, frozen: tuple[str, ...], trained: Trained) -> dict[str, float]:
+    sizes = {name: parameter.numel() for name, parameter in model.root.named_parameters()}
+    fixed = sum(size for name, size in sizes.items() if matches(name, frozen))
+    return {
+        "train_seconds": trained.seconds,
+        "parameters": sum(sizes.values()) - fixed,
+        "frozen_parameters": fixed,
+        "image_parameters": sum(size for name, size in sizes.items() if name.startswith("image.")),
+        "text_parameters": sum(size for name, size in sizes.items() if name.startswith("text.")),
+    }
+
+
+def _provenance(spec: RunSpec, workspace: Workspace) -> dict[str, Any]:
+    parts = {"dataset": [spec.dataset], "encoder": [spec.image, spec.text], "loss": [p for p, _ in spec.losses]}
+    entries = [workspace.catalog.find(kind, part.use) for kind, group in parts.items() for part in group]
+    return {
+        "versions": versions({entry.distribution: entry.version for entry in entries}),
+        "hardware": hardware(workspace.device, workspace.threads),
+        "device": workspace.device,
+        "threads": workspace.threads,
+        "command": workspace.command,
+        "revision": workspace.revision,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

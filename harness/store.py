@@ -1,0 +1,264 @@
+"""The store: `runs/<fingerprint>/`, written in a temporary place, renamed when complete, checked by its manifest.
+
+    <home>/runs/<fingerprint>/   result.json spec.json history.jsonl ranks.parquet *.safetensors manifest.json
+    <home>/work/<fingerprint>/   checkpoint of a run in progress
+    <home>/failures/             traceback of the last failure of a run
+    <home>/features/             cached outputs of frozen parts
+    <home>/locks/                one file a lock; the system frees it when its process ends
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from harness.errors import StoreError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+
+
+@contextlib.contextmanager
+def durable(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that appears under `path` only when complete and on disk; a failure leaves what was there.
+
+    Raises:
+        StoreError: names the path where it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}",
+            hint="Free space or choose another place with --home; results stored earlier are intact.",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def hold(home: Path, name: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold the lock `name` of a store; `waiting` is told the owner where another process has it."""
+    import filelock
+
+    path = home / "locks" / f"{name}.lock"
+    owner = path.with_suffix(".owner")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        if waiting is not None:
+            waiting(owner.read_text() if owner.exists() else "another process")
+        lock.acquire()
+    try:
+        owner.write_text(f"process {os.getpid()} on {os.uname().nodename}")
+        yield
+    finally:
+        lock.release()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one run gave. Figures are fractions and ranks as the evaluators return them.
+
+    Attributes:
+        spec: the resolved run, as it was fingerprinted.
+        passport: hash of ids, captions, splits, test view and tie policy: what the figures may be compared with.
+        figures: evaluator -> {"revision": int, "params": {...}, "values": {figure: float}}.
+        val_rsum: rSum on val of the weights that were kept, 0..600.
+        cost: seconds, bytes and counts: train_seconds, peak_memory_bytes, parameters, ...
+        provenance: versions, hardware, source revision, command, time.
+    """
+
+    fingerprint: str
+    spec: Mapping[str, Any]
+    dataset: str
+    passport: str
+    images: int
+    captions: int
+    limit: int | None
+    figures: Mapping[str, Mapping[str, Any]]
+    val_rsum: float
+    epochs: int
+    best_epoch: int
+    cost: Mapping[str, float]
+    provenance: Mapping[str, Any]
+    notes: Sequence[str] = field(default_factory=tuple)
+    schema: int = SCHEMA
+
+
+class Store:
+    """Finished runs and the checkpoints of those in progress.
+
+    Args:
+        home: folder of the store; made when first written to.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.runs = home / "runs"
+
+    def finished(self, fingerprint: str) -> bool:
+        """Tell whether a complete result is there."""
+        return (self.runs / fingerprint / MANIFEST).is_file()
+
+    def fingerprints(self) -> list[str]:
+        """Return the fingerprints of all finished runs, sorted."""
+        return sorted(path.parent.name for path in self.runs.glob(f"*/{MANIFEST}"))
+
+    def result(self, fingerprint: str) -> Result:
+        """Read a result.
+
+        Raises:
+            StoreError: if it is missing, unreadable, or written by a newer version.
+        """
+        path = self.runs / fingerprint / "result.json"
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            schema = raw["schema"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"cannot read {path}: {error}", hint="Run it again with --force.") from error
+        if schema > SCHEMA:
+            raise StoreError(f"{path} was written by a newer version (schema {schema}, known: {SCHEMA})")
+        return Result(**raw)
+
+    def folder(self, fingerprint: str) -> Path:
+        """Return the folder of a finished run."""
+        return self.runs / fingerprint
+
+    def damage(self, fingerprint: str) -> list[str]:
+        """Return the stored files whose size or sha256 differs from the manifest, or that are missing."""
+        folder = self.runs / fingerprint
+        try:
+            files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        except (OSError, ValueError, KeyError) as error:
+            return [f"{folder / MANIFEST}: {error}"]
+        return [
+            str(folder / name)
+            for name, expected in files.items()
+            if not (folder / name).is_file() or _sha256(folder / name) != expected
+        ]
+
+    def checked(self, fingerprint: str, name: str) -> Path:
+        """Return the path of a stored file whose checksum was verified now.
+
+        Raises:
+            StoreError: names the file if it is missing or damaged.
+        """
+        folder = self.runs / fingerprint
+        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        path = folder / name
+        if name not in files or not path.is_file() or _sha256(path) != files[name]:
+            raise StoreError(f"{path} is missing or damaged", hint="Run it again with --force.")
+        return path
+
+    def weights(self, fingerprint: str) -> dict[str, Tensor]:
+        """Read the weights that a run kept, by parameter name."""
+        from safetensors.torch import load_file
+
+        return dict(load_file(self.checked(fingerprint, "weights.safetensors")))
+
+    def publish(self, result: Result, write: Callable[[Path], None]) -> None:
+        """Store a run: `write` puts its files into a temporary folder, which then takes its place in one rename."""
+        self.runs.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{result.fingerprint}.", dir=self.runs))
+        try:
+            write(temporary)
+            _write_json(temporary / "spec.json", result.spec)
+            _write_json(temporary / "result.json", dataclasses.asdict(result))
+            self._seal(temporary)
+            final, old = self.runs / result.fingerprint, temporary.with_suffix(".old")
+            if final.exists():
+                final.rename(old)
+            temporary.rename(final)
+            _sync_folder(self.runs)
+            shutil.rmtree(old, ignore_errors=True)
+            shutil.rmtree(self.work(result.fingerprint), ignore_errors=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write the result to {self.runs}: {error.strerror or error}",
+                hint="Free space or choose another place with --home; results stored earlier are intact.",
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def update(self, result: Result) -> None:
+        """Replace the figures of a stored run, whose other files stay."""
+        folder = self.runs / result.fingerprint
+
+        def write(temporary: Path) -> None:
+            for path in folder.iterdir():
+                if path.name not in ("result.json", "spec.json", MANIFEST):
+                    os.link(path, temporary / path.name)
+
+        self.publish(result, write)
+
+    def _seal(self, folder: Path) -> None:
+        files = {}
+        for path in sorted(folder.iterdir()):
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            files[path.name] = _sha256(path)
+        _write_json(folder / MANIFEST, {"schema": SCHEMA, "files": files})
+        _sync_folder(folder)
+
+    def work(self, fingerprint: str) -> Path:
+        """Return the folder of a run in progress."""
+        return self.home / "work" / fingerprint
+
+    def recover(self) -> None:
+        """Finish or clear what a killed process left behind in `runs/`."""
+        for old in self.runs.glob(".*.old"):
+            final = self.runs / old.name.split(".")[1]
+            if final.exists():
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                old.rename(final)
+
+    def record_failure(self, fingerprint: str, text: str) -> Path:
+        """Keep the traceback of a failed run; return its file."""
+        path = self.home / "failures" / f"{fingerprint}.txt"
+        with durable(path) as file:
+            file.write(text.encode("utf-8", "backslashreplace"))
+        return path
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, sort_keys=True, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())

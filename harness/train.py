@@ -1,0 +1,381 @@
+"""One stage of training: parameter groups, schedule, best-on-val, checkpoints that resume to the same bits."""
+
+from __future__ import annotations
+
+import math
+import pickle  # noqa: S403 - for the name of its error only
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import TrainingError
+from harness.inputs import ImageInputs, derive, draw_epoch
+from harness.protocols import ClosedFormLoss, Reporting, Split
+from harness.registry import Stage
+from harness.store import durable
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+
+CHECKPOINT_SECONDS = 30.0
+"""At most this much training is repeated after a kill."""
+
+
+class Interrupted(BaseException):
+    """Carry a signal out of training, after the checkpoint was written."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(f"interrupted by signal {signal}")
+        self.signal = signal
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """The trained whole: parameters are named ``image.*``, ``text.*`` and ``loss.<name>.*``."""
+
+    root: nn.ModuleDict
+    weights: Mapping[str, float]
+
+    @property
+    def image(self) -> Any:
+        """The image encoder."""
+        return self.root["image"]
+
+    @property
+    def text(self) -> Any:
+        """The text encoder."""
+        return self.root["text"]
+
+    @property
+    def losses(self) -> Mapping[str, Any]:
+        """The losses by their registry name."""
+        return dict(self.root["loss"].items())  # type: ignore[operator]
+
+    def state(self, frozen: tuple[str, ...]) -> dict[str, Tensor]:
+        """Return everything but the frozen part, which its own weights' hash names, as detached tensors."""
+        return {
+            name: tensor.detach()
+            for name, tensor in self.root.state_dict().items()
+            if not matches(name, frozen)
+        }
+
+    def load(self, state: Mapping[str, Tensor], frozen: tuple[str, ...]) -> None:
+        """Load what `state` returned.
+
+        Raises:
+            TrainingError: names parameters that are missing or unknown.
+        """
+        result = self.root.load_state_dict(dict(state), strict=False)
+        missing = [name for name in result.missing_keys if not matches(name, frozen)]
+        if missing or result.unexpected_keys:
+            raise TrainingError(
+                f"the stored weights do not fit the model: missing {missing}, unknown {result.unexpected_keys}"
+            )
+
+
+def matches(name: str, globs: tuple[str, ...]) -> bool:
+    """Tell whether a parameter name matches one of the glob patterns."""
+    return any(fnmatchcase(name, glob) for glob in globs)
+
+
+@dataclass
+class State:
+    """Where training stands; what a checkpoint holds beside weights and optimiser."""
+
+    epoch: int = 1
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_rsum: float = -1.0
+    misses: int = 0
+    seconds: float = 0.0
+    best: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a stage gave; the model carries the weights that were best on val."""
+
+    history: list[dict[str, float]]
+    best_epoch: int
+    best_rsum: float
+    seconds: float
+    resumed_from: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Task:
+    """One stage to train.
+
+    Args:
+        split: the train split.
+        images: its image inputs.
+        texts: (m, ...) its prepared captions.
+        stage: schedule and optimiser.
+        seed: drives order, captions, views, dropout.
+        validate: returns rSum on val, 0..600, of the model as it stands.
+        checkpoint: file that holds a run in progress.
+        progress: called with phase, steps done, steps in all and a note.
+        stopping: returns the number of a signal that arrived, or 0.
+    """
+
+    model: Model
+    split: Split
+    images: ImageInputs
+    texts: Tensor
+    stage: Stage
+    seed: int
+    validate: Callable[[], float]
+    checkpoint: Path
+    progress: Callable[[str, int, int, str], None]
+    stopping: Callable[[], int]
+
+
+def train(task: Task) -> Trained:
+    """Train one stage, or resume it from its checkpoint.
+
+    Raises:
+        TrainingError: if the loss is NaN or infinite, with epoch, step and the term.
+        Interrupted: if a signal asked for the end; the checkpoint is on disk.
+    """
+    closed = {name: loss for name, loss in task.model.losses.items() if isinstance(loss, ClosedFormLoss)}
+    if closed:
+        return _solve(task, closed)
+    return _Training(task).run()
+
+
+def _solve(task: Task, closed: Mapping[str, ClosedFormLoss]) -> Trained:
+    if len(task.model.losses) > 1:
+        raise TrainingError(f"the closed-form loss {next(iter(closed))!r} cannot be mixed with other losses")
+    start = time.monotonic()
+    task.progress("solve", 0, 1, "closed form")
+    figures = next(iter(closed.values())).fit(task.model.image, task.model.text, _Pairs(task))
+    seconds = time.monotonic() - start
+    rsum = task.validate()
+    task.progress("solve", 1, 1, f"val rSum {rsum:.1f}")
+    row = {"epoch": 1.0, "seconds": seconds, "val.rsum": rsum, **{k: float(v) for k, v in figures.items()}}
+    return Trained([row], 1, rsum, seconds, 0)
+
+
+class _Pairs:
+    """The train split for a closed-form loss."""
+
+    def __init__(self, task: Task) -> None:
+        import torch
+
+        self.task = task
+        self.caption_image = torch.from_numpy(task.split.caption_image)
+
+    def images(self) -> Iterator[Tensor]:
+        """Yield all images in order, under the test view."""
+        import numpy as np
+
+        n = len(self.task.split.records)
+        yield from self.task.images.batches(np.arange(n), np.zeros(n, dtype=np.int64), 1024, None)
+
+    def texts(self) -> Iterator[Tensor]:
+        """Yield all captions in order."""
+        yield from self.task.texts.split(1024)
+
+
+class _Training:
+    def __init__(self, task: Task) -> None:
+        self.task, self.stage, self.model = task, task.stage, task.model
+        self.frozen = tuple(task.stage.freeze)
+        for name, parameter in self.model.root.named_parameters():
+            parameter.requires_grad_(not matches(name, self.frozen))
+        self.optimizer = build_optimizer(self.model.root, self.stage)
+        self.batch = min(self.stage.batch, len(task.split.records))
+        # A last batch of one would break batch normalisation; it joins the next epoch's draw instead.
+        n = len(task.split.records)
+        self.steps = n // self.batch if n % self.batch < 2 else math.ceil(n / self.batch)
+        self.state = State()
+        self.saved = self.mark = time.monotonic()
+
+    def run(self) -> Trained:
+        resumed = self._resume()
+        state, stage = self.state, self.stage
+        while state.epoch <= stage.epochs:
+            self._epoch()
+            if stage.patience is not None and state.misses >= stage.patience:
+                break
+            state.epoch += 1
+            state.step, state.sums = 0, {}
+            self._pause(finished=state.epoch > stage.epochs)
+        self._clock()
+        self.model.load(state.best, self.frozen)
+        return Trained(state.history, state.best_epoch, state.best_rsum, state.seconds, resumed)
+
+    def _epoch(self) -> None:
+        import torch
+
+        state, task, stage = self.state, self.task, self.stage
+        draw = draw_epoch(task.split, views=task.images.views, seed=task.seed, epoch=state.epoch)
+        if state.step == 0:
+            torch.manual_seed(derive(task.seed, "step", state.epoch))
+        first = state.step * self.batch
+        order, last = draw.order[first:], self.steps * self.batch
+        batches = task.images.batches(
+            draw.order[first:last], draw.views[first:last], self.batch, derive(task.seed, "pixels", state.epoch)
+        )
+        captions = torch.from_numpy(draw.captions[first:])
+        groups = torch.from_numpy(order).to(task.texts.device)
+        self.model.root.train()
+        for offset, images in enumerate(batches):
+            rows = slice(offset * self.batch, offset * self.batch + len(images))
+            at = state.epoch - 1 + state.step / self.steps
+            factor = rate_factor(stage, at)
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["base_lr"] * factor
+            self._step(images, task.texts[captions[rows]], groups[rows])
+            state.step += 1
+            if state.step < self.steps:
+                self._pause()
+            if state.step % 10 == 0 or state.step == self.steps:
+                done = (state.epoch - 1) * self.steps + state.step
+                task.progress("train", done, stage.epochs * self.steps, self._note())
+        self._close_epoch()
+
+    def _step(self, images: Tensor, texts: Tensor, groups: Tensor) -> None:
+        import torch
+
+        model, state = self.model, self.state
+        image, text = self.task.images.embed(model.image, images), model.text(texts)
+        self.optimizer.zero_grad(set_to_none=True)
+        terms = {name: loss(image, text, groups) for name, loss in model.losses.items()}
+        total = torch.stack([model.weights[name] * term for name, term in terms.items()]).sum()
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        broken = [name for name, value in values.items() if not math.isfinite(value)]
+        if broken:
+            raise TrainingError(
+                f"loss {', '.join(broken)} is {values[broken[0]]} in epoch {state.epoch}, step {state.step + 1}",
+                hint="Lower the stage's lr, set clip, or look at the loss's parameters in registry.yaml.",
+            )
+        total.backward()  # type: ignore[no-untyped-call]
+        if self.stage.clip is not None:
+            trained = [p for p in model.root.parameters() if p.grad is not None]
+            torch.nn.utils.clip_grad_norm_(trained, self.stage.clip)
+        self.optimizer.step()
+        for name, loss in model.losses.items():
+            if isinstance(loss, Reporting):
+                values |= {f"{name}.{key}": float(figure) for key, figure in loss.figures().items()}
+        values["loss"] = float(total.detach())
+        for key, value in values.items():
+            state.sums[key] = state.sums.get(key, 0.0) + value
+
+    def _close_epoch(self) -> None:
+        state, stage = self.state, self.stage
+        row = {"epoch": float(state.epoch), "rate": rate_factor(stage, state.epoch - 1)}
+        row |= {key: total / self.steps for key, total in state.sums.items()}
+        if state.epoch % stage.evaluate_every == 0 or state.epoch == stage.epochs:
+            row["val.rsum"] = rsum = self.task.validate()
+            if rsum > state.best_rsum:
+                state.best_rsum, state.best_epoch, state.misses = rsum, state.epoch, 0
+                state.best = {k: v.cpu().clone() for k, v in self.model.state(self.frozen).items()}
+            else:
+                state.misses += 1
+        self._clock()
+        row["seconds"] = state.seconds
+        state.history.append(row)
+
+    def _clock(self) -> None:
+        now = time.monotonic()
+        self.state.seconds += now - self.mark
+        self.mark = now
+
+    def _note(self) -> str:
+        state = self.state
+        note = f"epoch {state.epoch}/{self.stage.epochs}  loss {state.sums['loss'] / state.step:.3f}"
+        return f"{note}  best val rSum {state.best_rsum:.1f}" if state.best_epoch else note
+
+    def _pause(self, *, finished: bool = False) -> None:
+        """Write a checkpoint when one is due, or when a signal asks for the end."""
+        signal = self.task.stopping()
+        if signal or (not finished and time.monotonic() - self.saved >= CHECKPOINT_SECONDS):
+            self._clock()
+            self._save()
+            self.saved = time.monotonic()
+        if signal:
+            raise Interrupted(signal)
+
+    def _save(self) -> None:
+        import torch
+
+        state = self.state
+        content = {
+            "state": dict(vars(state)),
+            "model": self.model.state(self.frozen),
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        with durable(self.task.checkpoint) as file:
+            torch.save(content, file)
+
+    def _resume(self) -> int:
+        """Load the checkpoint, if there is one; return the number of finished epochs in it."""
+        import torch
+
+        path = self.task.checkpoint
+        if not path.exists():
+            return 0
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+            raise TrainingError(
+                f"cannot read the checkpoint {path}: {error}", hint="Delete it; the run then starts anew."
+            ) from error
+        self.state = State(**content["state"])
+        self.model.load(content["model"], self.frozen)
+        self.optimizer.load_state_dict(content["optimizer"])
+        torch.set_rng_state(content["random"])
+        if content["cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(content["cuda"])
+        return self.state.epoch - 1
+
+
+def build_optimizer(root: nn.Module, stage: Stage) -> Optimizer:
+    """Build the optimiser; the first glob of `stage.groups` that matches a name multiplies its rate and decay.
+
+    Raises:
+        TrainingError: if nothing is left to train, or a glob matches no parameter.
+    """
+    import torch
+
+    used: set[str] = set()
+    groups: dict[str, list[Tensor]] = {}
+    for name, parameter in root.named_parameters():
+        if parameter.requires_grad:
+            glob = next((glob for glob in stage.groups if fnmatchcase(name, glob)), "")
+            groups.setdefault(glob, []).append(parameter)
+            used.add(glob)
+    if not groups:
+        raise TrainingError(f"stage freezes every parameter: {', '.join(stage.freeze)}")
+    settings = []
+    for glob, parameters in groups.items():
+        own = stage.groups.get(glob)
+        rate = stage.lr * (own.lr if own else 1.0)
+        decay = stage.weight_decay * (own.weight_decay if own else 1.0)
+        settings.append({"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay})
+    if stage.optimizer == "sgd":
+        return torch.optim.SGD(settings, momentum=stage.momentum, nesterov=stage.nesterov and stage.momentum > 0)
+    # One kernel over all parameters: a third of the step's time on a CPU with a large W_share.
+    return torch.optim.AdamW(settings, fused=True)
+
+
+def rate_factor(stage: Stage, at: float) -> float:
+    """Return what the learning rate is multiplied with at `at` epochs of training, 0 <= at < epochs."""
+    if stage.schedule == "step":
+        return float(stage.decay_by ** sum(at >= epoch for epoch in stage.decay_at))
+    if stage.schedule == "constant":
+        return 1.0
+    share = at / stage.epochs
+    warm = stage.warmup if stage.schedule == "one-cycle" else 0.0
+    if share < warm:
+        return 0.04 + 0.96 * share / warm
+    return 0.5 * (1.0 + math.cos(math.pi * (share - warm) / (1.0 - warm)))

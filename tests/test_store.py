@@ -1,0 +1,125 @@
+"""Runs appear whole or not at all, and damage is noticed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.store import SCHEMA, Result, Store, durable, hold
+
+
+def result(fingerprint: str = "f" * 16, **changes: object) -> Result:
+    values: dict[str, object] = {
+        "fingerprint": fingerprint,
+        "spec": {"dim": 2},
+        "dataset": "shapes",
+        "passport": "p",
+        "images": 1,
+        "captions": 5,
+        "limit": None,
+        "figures": {},
+        "val_rsum": 1.0,
+        "epochs": 1,
+        "best_epoch": 1,
+        "cost": {},
+        "provenance": {},
+    }
+    return Result(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def write(folder: Path) -> None:
+    (folder / "history.jsonl").write_text("{}\n")
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert not store.finished("f" * 16)
+    store.publish(result(), write)
+    assert store.fingerprints() == ["f" * 16]
+    assert store.result("f" * 16) == result(notes=[])
+    assert store.damage("f" * 16) == []
+
+
+def test_a_failing_write_leaves_nothing_and_keeps_the_old(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.publish(result(val_rsum=1.0), write)
+
+    def fail(folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StoreError, match="No space left"):
+        store.publish(result(val_rsum=2.0), fail)
+    assert store.result("f" * 16).val_rsum == 1.0
+    assert [p.name for p in store.runs.iterdir()] == ["f" * 16]
+
+
+def test_one_flipped_bit_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.publish(result(), write)
+    path = store.folder("f" * 16) / "history.jsonl"
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.write_bytes(content)
+    assert store.damage("f" * 16) == [str(path)]
+    with pytest.raises(StoreError, match="history.jsonl is missing or damaged"):
+        store.checked("f" * 16, "history.jsonl")
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.publish(result(schema=SCHEMA + 1), write)
+    with pytest.raises(StoreError, match="newer version"):
+        store.result("f" * 16)
+
+
+def test_update_keeps_the_other_files(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.publish(result(), write)
+    store.update(result(figures={"recall": {"values": {"rsum": 1.0}}}))
+    assert store.result("f" * 16).figures["recall"]["values"] == {"rsum": 1.0}
+    assert (store.folder("f" * 16) / "history.jsonl").read_text() == "{}\n"
+    assert store.damage("f" * 16) == []
+
+
+def test_a_kill_between_the_two_renames_is_mended(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.publish(result(), write)
+    folder = store.folder("f" * 16)
+    folder.rename(store.runs / f".{'f' * 16}.abc.old")
+    assert not store.finished("f" * 16)
+    store.recover()
+    assert store.result("f" * 16).val_rsum == 1.0
+
+
+def test_durable_keeps_the_old_file_on_failure(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="boom"), durable(path) as file:
+        file.write(b"new")
+        raise ValueError("boom")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_durable_names_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file"), durable(tmp_path / "file" / "x"):
+        pass
+
+
+def test_the_owner_of_a_lock_is_told(tmp_path: Path) -> None:
+    with hold(tmp_path, "a"):
+        owner = (tmp_path / "locks" / "a.owner").read_text()
+    assert str(os.getpid()) in owner
+
+
+def test_manifest_covers_every_file(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.publish(result(), write)
+    folder = store.folder("f" * 16)
+    listed = json.loads((folder / "manifest.json").read_text())["files"]
+    assert set(listed) == {p.name for p in folder.iterdir()} - {"manifest.json"}
