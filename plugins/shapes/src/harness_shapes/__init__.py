@@ -1,1 +1,1 @@
-"""The embedded dataset: generated scenes with planned near-twins, and the evaluator that asks which attribute confuses a model."""
+"""The embedded dataset: generated scenes with planned near-twins, and their evaluator."""
