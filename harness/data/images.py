@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ MAX_BYTES = 256 * 2**20
 # Raster formats only: Pillow's EPS reader starts Ghostscript, and its flaws are mostly in the rare readers.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 
-# In a scan 0xFF is followed by 0x00 (a literal 0xFF), a restart marker or the next segment.
-_SCAN_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+# In a JPEG's scan 0xFF is followed by 0x00 (a literal 0xFF), by a restart marker, or by the next segment's.
+_IN_SCAN = {0x00, *range(0xD0, 0xD8)}
 _AFTER_SCAN = {0xC4, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}
 
 _MODES = {
@@ -69,7 +68,7 @@ def inspect(path: Path, *, max_pixels: int = MAX_PIXELS) -> Inspection:
         ImageError: if the file is missing, not an image, damaged, or too large to decode.
     """
     data = read(path)
-    pixels, remarks = _decode(data, max_pixels)
+    pixels, remarks = _decode(data, max_pixels, inspected=False)
     return Inspection(
         sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),
@@ -80,15 +79,18 @@ def inspect(path: Path, *, max_pixels: int = MAX_PIXELS) -> Inspection:
     )
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Pixels:
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS, inspected: bool = False) -> Pixels:
     """Decode a file's bytes to (height, width, 3) uint8 RGB, turned upright by EXIF.
 
     Transparent pixels stand on white, 16-bit grey keeps its upper byte, of several frames the first is taken.
 
+    Args:
+        inspected: the hash says that `inspect` has seen these bytes, so damage needs no second look.
+
     Raises:
         ImageError: if the bytes are not an image, are damaged, or exceed `max_pixels`.
     """
-    return _decode(data, max_pixels)[0]
+    return _decode(data, max_pixels, inspected)[0]
 
 
 def read(path: Path) -> bytes:
@@ -114,7 +116,7 @@ def read(path: Path) -> bytes:
         raise ImageError(getattr(error, "strerror", None) or str(error)) from error
 
 
-def _decode(data: bytes, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
+def _decode(data: bytes, max_pixels: int, inspected: bool) -> tuple[Pixels, tuple[str, ...]]:
     import struct
 
     import numpy as np
@@ -123,15 +125,12 @@ def _decode(data: bytes, max_pixels: int) -> tuple[Pixels, tuple[str, ...]]:
     Image.init()  # registers WEBP and TIFF, once; MPO comes with JPEG
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     try:
-        # verify() checks PNG's checksums, which load() skips; the image cannot be loaded after it.
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise ImageError(_bomb(f"{width} x {height} pixels", max_pixels))
-            image.verify()
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.format in ("JPEG", "MPO"):
-                _check_jpeg(data)
+            if not inspected:
+                _check_damage(data, image.format)
             remarks = [] if image.mode == "RGB" else [_MODES.get(image.mode, image.mode)]
             if getattr(image, "is_animated", False) and image.format != "MPO":
                 remarks.append("several frames, first one taken")
@@ -173,6 +172,17 @@ def _to_rgb(image: Image) -> Pixels:
     return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
 
+def _check_damage(data: bytes, kind: str | None) -> None:
+    from PIL import Image
+
+    if kind in ("JPEG", "MPO"):
+        _check_jpeg(data)
+    elif kind == "PNG":
+        # Its checksums, which load() skips; an image that was verified cannot be loaded.
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            image.verify()
+
+
 def _check_jpeg(data: bytes) -> None:
     """Walk the segments: libjpeg fills a hole with grey or noise and counts a warning that Pillow drops.
 
@@ -180,7 +190,7 @@ def _check_jpeg(data: bytes) -> None:
     """
     at = 2
     while True:
-        while data[at : at + 2] == b"\xff\xff":
+        while data[at : at + 2] == b"\xff\xff":  # padding
             at += 1
         if len(data) < at + 2:
             raise ImageError("truncated: no end marker")
@@ -197,9 +207,10 @@ def _check_jpeg(data: bytes) -> None:
             raise ImageError(f"damaged: segment of {length} bytes at byte {at:,}")
         at += length
         if marker == 0xDA:
-            found = _SCAN_MARKER.search(data, at)
-            if found is None:
+            at = data.find(b"\xff", at)
+            while 0 <= at < len(data) - 1 and data[at + 1] in _IN_SCAN:
+                at = data.find(b"\xff", at + 2)
+            if not 0 <= at < len(data) - 1:
                 raise ImageError("truncated: no end marker")
-            if found[1][0] not in _AFTER_SCAN:
-                raise ImageError(f"damaged: stray marker in the picture at byte {found.start():,}")
-            at = found.start()
+            if data[at + 1] != 0xFF and data[at + 1] not in _AFTER_SCAN:
+                raise ImageError(f"damaged: stray marker in the picture at byte {at:,}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
+from harness.plan import canonical
 from harness.protocols import SPLITS, Record
 
 SCHEMA = 1
@@ -179,16 +180,6 @@ def _stored(row: Mapping[str, Any]) -> StoredRecord:
         width=row["width"],
         height=row["height"],
     )
-
-
-def canonical(value: Any) -> str:
-    """Return JSON with sorted keys and no spaces: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-
-
-def digest_of(parts: Sequence[Any]) -> str:
-    """Return the sha256 of values that JSON can hold."""
-    return hashlib.sha256(canonical(list(parts)).encode()).hexdigest()
 
 
 def _checksum(body: Mapping[str, Any]) -> str:

@@ -12,9 +12,10 @@ from harness.build import build
 from harness.data import folder as folders
 from harness.data.checks import check_records
 from harness.data.images import ImageError, decode, read
-from harness.data.manifest import Manifest, StoredRecord, canonical, digest_of, read_manifest, read_records
+from harness.data.manifest import Manifest, StoredRecord, read_manifest, read_records
 from harness.data.prepared import annotations_of, dataset_spec
 from harness.errors import DataError, nearest
+from harness.plan import canonical
 from harness.protocols import SPLITS, GeneratedDataset, Record, Split
 from harness.specs import DatasetSpec
 
@@ -101,7 +102,7 @@ class PreparedImages:
             data = read(folders.locate(self.source, item.record.file))
             if hashlib.sha256(data).hexdigest() != item.sha256:
                 raise ImageError("the file is not the one that was prepared")
-            return decode(data)
+            return decode(data, inspected=True)
         except ImageError as fault:
             raise DataError(
                 f"dataset {self.name!r}: {self.source / item.record.file}: {fault}",
@@ -141,7 +142,7 @@ class GeneratedImages:
 
     def content(self, record: Record) -> str:
         """Hash the key and the id."""
-        return digest_of([self.key, record.image])
+        return _sha256([self.key, record.image])
 
 
 def open_dataset(part: Part, root: Path, catalog: Catalog) -> OpenDataset:
@@ -161,7 +162,7 @@ def open_dataset(part: Part, root: Path, catalog: Catalog) -> OpenDataset:
         key = embedded_protocol(part)
         rows = [[r.split, r.image, list(r.captions), dict(r.tags)] for r in records]
         return OpenDataset(
-            part.name, digest_of([key, rows]), records, GeneratedImages(part.use, key, component)
+            part.name, _sha256([key, rows]), records, GeneratedImages(part.use, key, component)
         )
     folder, manifest = _prepared(part, root)
     stored = read_records(folder, manifest)
@@ -187,7 +188,7 @@ def protocol_of(part: Part, root: Path, spec: DatasetSpec) -> str | None:
 
 def embedded_protocol(part: Part) -> str:
     """Hash what determines a generated dataset: component, revision and parameters."""
-    return digest_of(["embedded", part.use, part.revision, dict(part.params)])
+    return _sha256(["embedded", part.key])
 
 
 def differences(part: Part, manifest: Manifest) -> str:
@@ -217,3 +218,7 @@ def _prepared(part: Part, root: Path) -> tuple[Path, Manifest]:
 
 def _command(part: Part, source: str = "DIR") -> str:
     return f"harness data prepare {part.name} --from {source}"
+
+
+def _sha256(value: object) -> str:
+    return hashlib.sha256(canonical(value).encode()).hexdigest()

@@ -23,7 +23,6 @@ from harness.data.manifest import (
     RECORDS,
     Manifest,
     StoredRecord,
-    canonical,
     count,
     protocol_hash,
     read_manifest,
@@ -31,7 +30,7 @@ from harness.data.manifest import (
     records_text,
 )
 from harness.errors import DataError, HarnessError, nearest
-from harness.plan import Part
+from harness.plan import Part, canonical
 from harness.protocols import Annotations, Record
 from harness.specs import DatasetSpec
 
@@ -193,7 +192,7 @@ def _inspect(
     from PIL import Image
 
     with warnings.catch_warnings():
-        # Of odd metadata Pillow warns on every run; of a bomb too, which is refused here by a lower limit anyway.
+        # Pillow warns of odd metadata, and of bombs, which are refused here by a lower limit anyway.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         looked = _each(look, records, tell, "decoding images")
