@@ -160,6 +160,13 @@ prepare("mine", "listed", {{"first": 5}}, pathlib.Path({str(source)!r}), pathlib
     assert len(found) == 1, "neither or both can be opened"
     assert len(open_dataset(part(params=found[0]), root, catalog).records) == (6 if found[0] == {} else 5)
     assert list(prepared_parts(root)) == ["mine"]
+    image = source / "images" / "0.png"
+    good = image.read_bytes()
+    image.write_bytes(b"broken")
+    with pytest.raises(DataError):
+        prepare("mine", "listed", {"first": 4}, source, root, catalog)
+    open_dataset(part(params=found[0]), root, catalog)
+    image.write_bytes(good)
     again = prepare("mine", "listed", {}, source, root, catalog)
     assert again.protocol == old.protocol
     assert sorted(path.name for path in root.iterdir()) == [".mine~lock", "mine"]
