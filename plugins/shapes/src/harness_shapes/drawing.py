@@ -36,7 +36,7 @@ _TONES: tuple[tuple[Colour, Colour], ...] = (
     ((208, 222, 208), (172, 188, 172)),
     ((220, 210, 224), (184, 172, 190)),
 )
-_RADIUS = {"small": 0.066, "medium": 0.108, "large": 0.172}
+_RADIUS = {"small": 0.07, "medium": 0.108, "large": 0.172}
 _SLOTS = (0.27, 0.73)
 
 
@@ -78,12 +78,12 @@ def _draw_thing(pen: ImageDraw.ImageDraw, thing: Thing, centre: complex, side: i
     radius = _RADIUS[thing.size] * side * stream.between(0.96, 1.04)
     turn = cmath.rect(1.0, math.radians(stream.between(-9, 9)))
     fill = _shade(PAINT[thing.colour], [stream.between(-6, 6) for _ in range(3)])
-    edge, width = _shade(tuple(0.55 * channel for channel in fill)), max(2, round(0.012 * side))
+    edge, width = _shade(tuple(0.55 * channel for channel in fill)), max(2, round(0.008 * side))
     if thing.shape == "circle":
         pen.ellipse(_box(centre, radius), fill=fill, outline=edge, width=width)
     elif thing.shape == "ring":
-        outer = 1.1 * radius
-        thickness = round(0.42 * outer)
+        outer = 1.14 * radius
+        thickness = round(0.5 * outer)
         pen.ellipse(_box(centre, outer), outline=edge, width=thickness)
         pen.ellipse(_box(centre, outer - width), outline=fill, width=thickness - 2 * width)
     else:
@@ -166,7 +166,7 @@ _CROSS_CORNER = [complex(-_ARM, -_ARM), complex(-_ARM, -_REACH), complex(_ARM, -
 _OUTLINES: dict[str, list[complex]] = {
     "square": [cmath.rect(1.24, math.pi / 4 + math.pi / 2 * k) for k in range(4)],
     "triangle": [point + 0.15j for point in _regular(3, 1.3)],
-    "star": _regular(10, 1.22, inner=0.45),
+    "star": _regular(10, 1.22, inner=0.5),
     "heart": _heart(),
     "cross": [point * 1j**k for k in range(4) for point in _CROSS_CORNER],
     "diamond": [-1.22j, 0.86 + 0j, 1.22j, -0.86 + 0j],
