@@ -43,6 +43,7 @@ def test_an_image_is_square_rgb(size: int) -> None:
     pixels = shapes.pixels(shapes.annotations(None).records[0])
     assert pixels.shape == (size, size, 3)
     assert pixels.dtype == np.uint8
+    assert pixels.flags.writeable
 
 
 def test_every_object_has_its_colour_and_no_other_colour_is_there() -> None:

@@ -54,7 +54,8 @@ def draw(scene: Scene, size: int) -> npt.NDArray[np.uint8]:
     places = _places(scene, stream)
     for thing, place in zip(scene.things, places, strict=True):
         _draw_thing(pen, thing, complex(*place) * side, side, stream)
-    return np.asarray(canvas.reduce(factor))
+    # A copy, since what Pillow lends is read-only and torch.from_numpy warns of that.
+    return np.array(canvas.reduce(factor))
 
 
 def _places(scene: Scene, stream: Stream) -> list[tuple[float, float]]:
