@@ -1,0 +1,9 @@
+"""Measured and published rows -> `leaderboards/`. Rendering needs neither torch nor a store."""
+
+from __future__ import annotations
+
+from harness.leaderboard.curves import write_curves
+from harness.leaderboard.pages import check, render, write
+from harness.leaderboard.rows import Row, merge_rows, read_rows
+
+__all__ = ["Row", "check", "merge_rows", "read_rows", "render", "write", "write_curves"]

@@ -1,0 +1,122 @@
+"""Rows that differ in nothing but the seed, and their statistics."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.leaderboard.published import RECALLS
+from harness.leaderboard.rows import Row, natural
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """Mean over `n` seeds and its standard deviation (n - 1); 0 for one seed."""
+
+    mean: float
+    sd: float
+    n: int
+
+    def text(self, digits: int = 1) -> str:
+        """Return ``254.1 ± 1.2``, or ``254.1`` for one seed."""
+        mean = f"{self.mean:.{digits}f}"
+        return f"{mean} ± {self.sd:.{digits}f}" if self.n > 1 else mean
+
+
+def statistic(values: Sequence[float]) -> Statistic:
+    """Compute mean and standard deviation of at least one value."""
+    sd = statistics.stdev(values) if len(values) > 1 else 0.0
+    return Statistic(statistics.fmean(values), sd, len(values))
+
+
+@dataclass(frozen=True)
+class Group:
+    """One method on one protocol: `rows` has one row a seed, by seed."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def first(self) -> Row:
+        """The row that speaks for the group in all but figures."""
+        return self.rows[0]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels that tell it from others of its matrix, without dataset and seed."""
+        axes = sorted(self.first.labels.items())
+        return tuple(label for axis, label in axes if axis not in ("dataset", "seed"))
+
+    def values(self, figure: str) -> list[float] | None:
+        """Return one metric of every row; ``None`` if a row lacks it: no mean leaves a seed out."""
+        found = [row.metrics[figure] for row in self.rows if figure in row.metrics]
+        return found if len(found) == len(self.rows) else None
+
+    def statistic(self, figure: str, scale: float = 1.0) -> Statistic | None:
+        """Return the statistic of one metric."""
+        values = self.values(figure)
+        return statistic([scale * value for value in values]) if values else None
+
+    def rsums(self, evaluator: str) -> dict[int, float]:
+        """Return the sum of the six recalls in percent by seed, of the rows that have all six."""
+        names = [f"{evaluator}.{name}" for name in RECALLS]
+        return {
+            row.seed: 100.0 * sum(row.metrics[name] for name in names)
+            for row in self.rows
+            if all(name in row.metrics for name in names)
+        }
+
+    def rsum(self, evaluator: str) -> Statistic | None:
+        """Return the statistic of rSum; ``None`` if a row lacks a recall."""
+        values = self.rsums(evaluator)
+        return statistic(list(values.values())) if len(values) == len(self.rows) else None
+
+
+def grouped(rows: Iterable[Row]) -> list[Group]:
+    """Put rows of one dataset together that differ in the seed only.
+
+    A run that stands in two matrices counts once. Without `recipe`, only rows of one cell but for its seed
+    are taken for one method.
+    """
+    groups: dict[Any, dict[str, Row]] = {}
+    for row in rows:
+        origin: Any = row.recipe or (row.matrix, row.experiment, _without_seed(row))
+        method = (row.dataset, row.passport, row.title, row.visual, row.textual, origin)
+        groups.setdefault(method, {}).setdefault(row.fingerprint, row)
+    return [
+        Group(tuple(sorted(members.values(), key=lambda row: (row.seed, row.fingerprint))))
+        for members in groups.values()
+    ]
+
+
+def _without_seed(row: Row) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((axis, label) for axis, label in row.labels.items() if axis != "seed"))
+
+
+def names(groups: Sequence[Group]) -> list[str]:
+    """Return what tells the groups apart: the title, and where two share it, labels, then fingerprint."""
+    paths = [(group.first.title, group.first.visual, group.first.textual) for group in groups]
+    shared = Counter(paths)
+    labelled = [
+        f"{path[0]} ({', '.join(group.labels)})" if shared[path] > 1 and group.labels else path[0]
+        for group, path in zip(groups, paths, strict=True)
+    ]
+    again = Counter((name, *path[1:]) for name, path in zip(labelled, paths, strict=True))
+    return [
+        f"{name} [{group.first.fingerprint[:8]}]" if again[name, path[1], path[2]] > 1 else name
+        for group, name, path in zip(groups, labelled, paths, strict=True)
+    ]
+
+
+def passport_letters(groups: Iterable[Group]) -> dict[str, str]:
+    """Return a letter for each passport, if there is more than one."""
+    passports = list(dict.fromkeys(group.first.passport for group in groups))
+    if len(passports) < 2:
+        return {}
+    return {passport: _letter(place) for place, passport in enumerate(sorted(passports, key=natural))}
+
+
+def _letter(place: int) -> str:
+    return chr(ord("A") + place) if place < 26 else f"P{place + 1}"

@@ -1,0 +1,170 @@
+"""All files of `leaderboards/` that are rendered, as a function of those that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.leaderboard.ablations import FILL, MATRIX, ablations_page
+from harness.leaderboard.boards import SHAPES, Board, boards
+from harness.leaderboard.curves import Histories, read_curves
+from harness.leaderboard.figures import confusion_figure, curve_figure, fresh
+from harness.leaderboard.groups import Group, grouped
+from harness.leaderboard.markdown import escape, fence, pipe_table
+from harness.leaderboard.provenance import how_measured
+from harness.leaderboard.rows import Row, read_rows
+from harness.leaderboard.tables import benchmark_table, legend
+from harness.leaderboard.twins import plotted, twin_table
+from harness.store import durable
+
+REFRESH = "harness leaderboard"
+RESULTS = "results.jsonl"
+CONFUSION = "figures/shapes-confusion.svg"
+_NOTE = f"<!-- Rendered by `{REFRESH}` from results.jsonl and published/. Do not edit. -->"
+
+
+def render(folder: Path) -> dict[str, str]:
+    """Render every page and figure: path below `folder` -> text, the same bytes from the same files.
+
+    Raises:
+        InputError: if a published csv cannot be read.
+        StoreError: if results.jsonl or the data of a learning curve is damaged.
+    """
+    rows, curves = read_rows(folder / RESULTS), read_curves(folder)
+    files = _pages(folder, rows, curves)
+    for name, data in _figure_data(rows, curves).items():
+        files[name] = confusion_figure(data) if name == CONFUSION else curve_figure(data)
+    return files
+
+
+def write(folder: Path) -> list[Path]:
+    """Write what is stale; return the paths of all pages. A figure that is fresh keeps its bytes.
+
+    Raises:
+        InputError, StoreError: as `render`; or a file cannot be written.
+    """
+    rows, curves = read_rows(folder / RESULTS), read_curves(folder)
+    pages = _pages(folder, rows, curves)
+    for name, text in pages.items():
+        _replace(folder / name, text)
+    for name, data in _figure_data(rows, curves).items():
+        if not fresh(_read(folder / name), data):
+            _replace(folder / name, confusion_figure(data) if name == CONFUSION else curve_figure(data))
+    return [folder / name for name in sorted(pages)]
+
+
+def check(folder: Path) -> list[str]:
+    """Return a line for each file that is stale, changed by hand, missing or left over."""
+    rows, curves = read_rows(folder / RESULTS), read_curves(folder)
+    pages, figures = _pages(folder, rows, curves), _figure_data(rows, curves)
+    stale = []
+    for name, text in sorted(pages.items()):
+        found = _read(folder / name)
+        if found != text:
+            stale.append(f"{folder / name} is {_difference(found, text)}: refresh it with `{REFRESH}`")
+    for name, data in sorted(figures.items()):
+        found = _read(folder / name)
+        if not fresh(found, data):
+            fault = "stale or changed" if found else "missing"
+            stale.append(f"{folder / name} is {fault}: refresh it with `{REFRESH}`")
+    for pattern in ("*.md", "figures/*.svg", "curves/*.svg"):
+        for path in sorted(folder.glob(pattern)):
+            if path.relative_to(folder).as_posix() not in pages.keys() | figures.keys():
+                stale.append(f"{path} is rendered from nothing: remove it with `git rm {path}`")
+    return stale
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _replace(path: Path, text: str) -> None:
+    if _read(path) != text:
+        with durable(path) as file:
+            file.write(text.encode("utf-8"))
+
+
+def _difference(found: str, text: str) -> str:
+    if not found:
+        return "missing"
+    pairs = zip(found.split("\n"), text.split("\n"), strict=False)
+    number = next((n for n, (a, b) in enumerate(pairs, start=1) if a != b), found.count("\n") + 1)
+    return f"stale (line {number} differs)"
+
+
+def _pages(folder: Path, rows: Sequence[Row], curves: dict[str, Histories]) -> dict[str, str]:
+    pages, index = {}, []
+    for board in boards(rows):
+        published = board.published(folder / "published")
+        measured = [row for row in rows if board.holds(row)]
+        groups = grouped(measured)
+        sections = [f"# {escape(board.title)}", board.about]
+        if published or groups:
+            sections += [
+                benchmark_table(published, groups, board.evaluator),
+                "\n".join(f"- {note}" for note in legend(published, groups, board.split_note)),
+            ]
+        sections += ["## How the rows were measured", how_measured(measured, board.fill)]
+        sections += _twins(board, groups) + _curves(measured, curves)
+        pages[board.file] = _page(sections)
+        link = f"[{escape(board.title)}]({board.file})"
+        index.append([link, str(len(groups)), str(len(measured)), str(len(published))])
+    own = [row for row in rows if row.matrix == MATRIX]
+    pages["ablations.md"] = _page(ablations_page(rows, folder / "published"))
+    index.append(["[Ablations](ablations.md)", str(len(grouped(own))), str(len(own)), "0"])
+    pages["README.md"] = _page(_index(index))
+    return pages
+
+
+def _page(sections: Sequence[str]) -> str:
+    title, *others = sections
+    return "\n\n".join([title, _NOTE, *others]) + "\n"
+
+
+def _twins(board: Board, groups: Sequence[Group]) -> list[str]:
+    table = twin_table(groups) if board is SHAPES else ""
+    if not table:
+        return []
+    return [
+        "## Which attribute confuses which model",
+        "Share of near-twins that are confused, in percent, over both directions: a caption that fits the "
+        "twin image as well or better, an image that fits the twin's captions as well or better. Chance is "
+        "50, a tie counts as confusion.",
+        table,
+        f"![Share of near-twins confused, by attribute and method]({CONFUSION})",
+    ]
+
+
+def _curves(rows: Sequence[Row], curves: dict[str, Histories]) -> list[str]:
+    shown = sorted({row.dataset for row in rows} & curves.keys())
+    if not shown:
+        return []
+    caption = "rSum on val and cross-entropies on train, by epoch"
+    pictures = [f"![{caption}](curves/{name}.svg)" for name in shown]
+    return ["## Learning curves", *pictures]
+
+
+def _figure_data(rows: Sequence[Row], curves: dict[str, Histories]) -> dict[str, Any]:
+    data: dict[str, Any] = {f"curves/{name}.svg": histories for name, histories in curves.items()}
+    shares = plotted(grouped(row for row in rows if SHAPES.holds(row)))
+    return data | ({CONFUSION: shares} if shares else {})
+
+
+def _index(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [
+        "# Leaderboards",
+        "Measured rows are runs of this harness; published rows are copied from the literature "
+        "([what is known of them](published/README.md)).",
+        pipe_table(["Table", "measured methods", "measured runs", "published rows"], rows, figures=(1, 2, 3)),
+        "- `results.jsonl` holds every measured run, one line a cell of a matrix: all figures, versions, "
+        "hardware, command. A new run of a cell takes the place of the old one.\n"
+        "- The passport is a hash of the protocol: image and caption ids, splits, test view, tie policy. "
+        "Rows with different passports carry letters.\n"
+        "- Runs with `--limit` stand in no table.",
+        "Fill the tables, render them again, or check that they are fresh:",
+        fence("\n".join([*FILL, REFRESH, f"{REFRESH} --check"])),
+    ]

@@ -1,0 +1,189 @@
+"""The table of one benchmark: published and measured rows in one order, with what a reader needs of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.leaderboard.groups import Group, Statistic, names, passport_letters
+from harness.leaderboard.markdown import escape, pipe_table
+from harness.leaderboard.published import LOST, MARKS, NONE, OTHER_SPLIT, Published
+
+COLUMNS = tuple(
+    f"{side}.{name}"
+    for side in ("i2t", "t2i")
+    for name in ("recall@1", "recall@5", "recall@10", "median_rank")
+)
+HEADER = (
+    *(
+        "Method",
+        "Visual",
+        "Textual",
+        "i2t R@1",
+        "R@5",
+        "R@10",
+        "MedR",
+        "t2i R@1",
+        "R@5",
+        "R@10",
+        "MedR",
+        "rSum",
+    ),
+    *("seeds", "parameters", "training", "epochs", "source", "passport"),
+)
+_NUMERIC = range(3, 16)
+OTHER_PROTOCOL = (
+    "**Rows with different letters were measured under different protocols and must not be compared**"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of the table: its cells, and what it is sorted by."""
+
+    cells: tuple[str, ...]
+    r1: float
+
+
+def benchmark_table(published: Sequence[Published], groups: Sequence[Group], evaluator: str) -> str:
+    """Render the table, best sum of both R@1 first: of all figures only these two are known of every row."""
+    letters = passport_letters(groups)
+    lines = [_published(row) for row in published]
+    lines += [_measured(g, name, evaluator, letters) for g, name in zip(groups, names(groups), strict=True)]
+    ordered = sorted(lines, key=lambda line: (-line.r1, line.cells))
+    return pipe_table(HEADER, [line.cells for line in ordered], figures=_NUMERIC)
+
+
+def legend(published: Sequence[Published], groups: Sequence[Group], split_note: str) -> list[str]:
+    """Explain what stands in the table, only what does."""
+    notes = [
+        "Sorted by the sum of both R@1. Recalls in percent; "
+        f"{NONE} is a figure that the source does not give."
+    ]
+    if published:
+        notes.append("rSum of a published row is computed here, only where all six recalls are given.")
+        marks = "".join(row.marks + "".join(f.marks for f in row.figures.values()) for row in published)
+        notes += [f"{mark} {text}" for mark, text in MARKS.items() if _stands(mark, marks)]
+        if OTHER_SPLIT in marks:
+            notes.append(f"{OTHER_SPLIT} {split_note}")
+        if any("†" in row.textual for row in published):
+            notes.append("† is part of a name: the paper's text path, a ResNet over words.")
+    if groups:
+        notes.append(
+            "**Measured** rows are in bold: ties lose (pessimistic), the epoch is the best on val, test "
+            "is read once."
+        )
+        half = 98.0 / min(group.first.images for group in groups) ** 0.5
+        notes.append(
+            f"The 95 % interval of one R@1 is up to ± {half:.1f} points wide (over the test images, at "
+            "R@1 = 50 %): smaller differences between two rows say nothing."
+        )
+    if any(len(group.rows) > 1 for group in groups):
+        notes.append(
+            "More than one seed: figures are means over seeds, ± is their standard deviation (n - 1)."
+        )
+    letters = passport_letters(groups)
+    if letters:
+        listed = ", ".join(f"\\[{letter}\\] `{short(passport)}`" for passport, letter in letters.items())
+        notes.append(f"{OTHER_PROTOCOL}: {listed}.")
+    return notes
+
+
+def _stands(mark: str, marks: str) -> bool:
+    # The mark of a lost figure ends with that of an uncertain one.
+    return mark in marks.replace(LOST, "") if mark == "?" else mark in marks
+
+
+def _published(row: Published) -> Line:
+    mark = f" {row.marks}" if row.marks else ""
+    source = f"published: [{escape(row.file)}](published/{row.file}), {escape(row.certainty)}"
+    return Line(
+        cells=(
+            escape(row.method) + mark,
+            escape(row.visual) or NONE,
+            escape(row.textual) or NONE,
+            *(row.figures[name].cell for name in COLUMNS),
+            row.rsum.cell,
+            *(NONE, NONE, NONE, NONE),
+            source,
+            NONE,
+        ),
+        r1=sum(float(row.figures[f"{side}.recall@1"].text or 0.0) for side in ("i2t", "t2i")),
+    )
+
+
+def _measured(group: Group, name: str, evaluator: str, letters: dict[str, str]) -> Line:
+    row = group.first
+    letter = f" \\[{letters[row.passport]}\\]" if letters else ""
+    figures = [
+        group.statistic(f"{evaluator}.{column}", 1.0 if column.endswith("rank") else 100.0)
+        for column in COLUMNS
+    ]
+    r1 = [
+        figure.mean
+        for figure, column in zip(figures, COLUMNS, strict=True)
+        if figure and column.endswith("@1")
+    ]
+    return Line(
+        cells=(
+            f"**{escape(name)}**{letter}",
+            escape(row.visual) or NONE,
+            escape(row.textual) or NONE,
+            *(_cell(figure, column) for figure, column in zip(figures, COLUMNS, strict=True)),
+            cell(group.rsum(evaluator)),
+            str(len(group.rows)),
+            spread([millions(member.parameters) for member in group.rows]),
+            duration(sum(member.train_seconds for member in group.rows) / len(group.rows)),
+            span([member.epochs for member in group.rows]),
+            "measured",
+            f"`{short(row.passport)}`",
+        ),
+        r1=sum(r1),
+    )
+
+
+def _cell(figure: Statistic | None, column: str) -> str:
+    if figure is None:
+        return NONE
+    if column.endswith("rank"):
+        return f"{round(figure.mean, 1):g}"
+    return f"{figure.mean:.1f}"
+
+
+def cell(figure: Statistic | None) -> str:
+    """Return mean and standard deviation, or a dash where it is not known."""
+    return NONE if figure is None else figure.text()
+
+
+def short(passport: str) -> str:
+    """Return the first characters of a hash, safe inside backticks."""
+    return "".join(c for c in passport if c.isalnum() and c.isascii())[:8] or "none"
+
+
+def millions(count: int) -> str:
+    """Return a number of parameters as the literature writes it: 36.3 M."""
+    return (
+        f"{count / 1e6:.1f} M"
+        if count >= 100_000
+        else f"{count / 1e3:.1f} k"
+        if count >= 1000
+        else str(count)
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a training time with its unit: s below a minute, min below two hours, else h."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def span(counts: Sequence[int]) -> str:
+    """Return ``40``, or ``40-55`` where the seeds differ."""
+    return str(min(counts)) if min(counts) == max(counts) else f"{min(counts)}-{max(counts)}"
+
+
+def spread(texts: Sequence[str]) -> str:
+    """Return the one text of all rows, or the first and last of several."""
+    different = sorted(set(texts))
+    return different[0] if len(different) == 1 else f"{different[0]} to {different[-1]}"
