@@ -34,6 +34,8 @@ def ablations_page(rows: Sequence[Row], folder: Path) -> list[str]:
     for dataset in sorted({row.dataset for row in own}, key=natural):
         members = [row for row in own if row.dataset == dataset]
         groups = sorted(grouped(members), key=lambda group: [natural(label) for label in group.labels])
+        base = reference(groups)
+        groups = [base, *(group for group in groups if group is not base)]
         sections += [f"## {escape(members[0].dataset_title)}", _table(groups)]
         sections += [_notes(groups), how_measured(members, FILL)]
     if not own:
@@ -53,13 +55,18 @@ def ablations_page(rows: Sequence[Row], folder: Path) -> list[str]:
     return sections
 
 
+def printed(folder: Path) -> int:
+    """Return how many published rows the page shows."""
+    return sum(len(read_csv(folder / file)) for file in _PAPER)
+
+
 def reference(groups: Sequence[Group]) -> Group:
     """Return the group with the label `full`, else the first."""
     return next((group for group in groups if REFERENCE in group.labels), groups[0])
 
 
 def _table(groups: Sequence[Group]) -> str:
-    base, letters = reference(groups), passport_letters(groups)
+    base, letters = groups[0], passport_letters(groups)
     cells = []
     for group, name in zip(groups, names(groups), strict=True):
         row = group.first
@@ -95,7 +102,7 @@ def _difference(group: Group, base: Group) -> tuple[str, str]:
 
 
 def _notes(groups: Sequence[Group]) -> str:
-    base = reference(groups)
+    base = groups[0]
     note = f"Reference: {', '.join(escape(label) for label in base.labels) or escape(base.first.title)}."
     if passport_letters(groups):
         note += f" {OTHER_PROTOCOL}."

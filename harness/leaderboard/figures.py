@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,13 @@ REVISION = 1
 """Rises when the drawing below changes, so that committed figures are seen to be stale."""
 
 _SEAL = re.compile(r"<!-- data sha256:([0-9a-f]{64}) drawing sha256:([0-9a-f]{64}) -->\n\Z")
-_STYLE = {"svg.hashsalt": "harness", "svg.fonttype": "path", "font.size": 9.0, "axes.spines.top": False}
+_STYLE = {
+    "svg.hashsalt": "harness",
+    "svg.fonttype": "path",
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 
 
 def confusion_figure(shares: Mapping[str, Mapping[str, float]]) -> str:
@@ -35,7 +42,8 @@ def confusion_figure(shares: Mapping[str, Mapping[str, float]]) -> str:
         width = 0.8 / max(len(shares), 1)
         for place, (method, row) in enumerate(shares.items()):
             at = [index + (place - (len(shares) - 1) / 2) * width for index in range(len(names))]
-            axes.bar(at, [row.get(name, 0.0) for name in names], width, label=_label(method))
+            heights = [row.get(name, math.nan) for name in names]
+            axes.bar(at, heights, width, label=_label(method), color=_color(place, len(shares)))
         axes.axhline(50.0, color="0.4", linewidth=0.8, linestyle="--")
         axes.text(
             1.0, 50.0, "chance", transform=axes.get_yaxis_transform(), ha="right", va="bottom", color="0.4"
@@ -53,9 +61,9 @@ def curve_figure(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        for method, rows in histories.items():
-            line = left.plot(*_series(rows, "val.rsum"), marker=".", markersize=3, label=_label(method))[0]
-            color = line.get_color()
+        for place, (method, rows) in enumerate(histories.items()):
+            color = _color(place, len(histories))
+            left.plot(*_series(rows, "val.rsum"), color=color, marker=".", markersize=3, label=_label(method))
             right.plot(*_series(rows, "image_ce"), color=color)
             right.plot(*_series(rows, "text_ce"), color=color, linestyle="--")
         right.plot([], [], color="0.4", label="images")
@@ -83,6 +91,13 @@ def _label(text: str) -> str:
     # matplotlib reads $ as mathematics, and leaves a label with a leading underscore out of the legend.
     label = plain(text).replace("$", r"\$")
     return f" {label}" if label.startswith("_") else label
+
+
+def _color(place: int, count: int) -> Any:
+    import matplotlib
+
+    colors = matplotlib.colormaps["tab10" if count <= 10 else "tab20"]
+    return colors(place % colors.N)
 
 
 def _legend(axes: Axes) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.leaderboard.ablations import FILL, MATRIX, ablations_page
+from harness.leaderboard.ablations import FILL, MATRIX, ablations_page, printed
 from harness.leaderboard.boards import SHAPES, Board, boards
 from harness.leaderboard.curves import Histories, read_curves
 from harness.leaderboard.figures import confusion_figure, curve_figure, fresh
@@ -115,7 +115,14 @@ def _pages(folder: Path, rows: Sequence[Row], curves: dict[str, Histories]) -> d
         index.append([link, str(len(groups)), str(len(measured)), str(len(published))])
     own = [row for row in rows if row.matrix == MATRIX]
     pages["ablations.md"] = _page(ablations_page(rows, folder / "published"))
-    index.append(["[Ablations](ablations.md)", str(len(grouped(own))), str(len(own)), "0"])
+    index.append(
+        [
+            "[Ablations](ablations.md)",
+            str(len(grouped(own))),
+            str(len(own)),
+            str(printed(folder / "published")),
+        ]
+    )
     pages["README.md"] = _page(_index(index))
     return pages
 

@@ -75,8 +75,8 @@ def legend(published: Sequence[Published], groups: Sequence[Group], split_note: 
         )
         half = 98.0 / min(group.first.images for group in groups) ** 0.5
         notes.append(
-            f"The 95 % interval of one R@1 is up to ± {half:.1f} points wide (over the test images, at "
-            "R@1 = 50 %): smaller differences between two rows say nothing."
+            f"The 95 % interval of one R@1 reaches ± {half:.1f} points (over the test images, at "
+            "R@1 = 50 %): a smaller difference between two rows may be chance."
         )
     if any(len(group.rows) > 1 for group in groups):
         notes.append(

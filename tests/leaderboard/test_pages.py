@@ -185,6 +185,8 @@ def test_ablations_pair_the_seeds(folder: Path, make_row: Make) -> None:
     ]
     merge_rows(folder / "results.jsonl", rows)
     page = render(folder)["ablations.md"]
+    first = next(line for line in page.split("\n") if line.startswith("|:"))
+    assert page.split(first + "\n")[1].startswith("| full")
     assert line_of(page, "full")[6:8] == ["reference", NONE]
     change = 600 * np.array([0.01 - 0.0, 0.03 - 0.05])
     assert line_of(page, "bow")[5:8] == ["2", f"{change.mean():.1f} ± {change.std(ddof=1):.1f}", "2"]
