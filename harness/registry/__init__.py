@@ -1,6 +1,22 @@
 """registry.yaml -> validated frozen records."""
 
-from harness.registry.records import Component, Experiment, Group, Matrix, Stage
+from harness.registry.document import KeyPath
+from harness.registry.records import COMPONENT_KINDS, Component, Experiment, Group, Matrix, Stage
+from harness.registry.registry import NAME, Registry, find_registry
 from harness.registry.values import FILE, expand, file_path
 
-__all__ = ["FILE", "Component", "Experiment", "Group", "Matrix", "Stage", "expand", "file_path"]
+__all__ = [
+    "COMPONENT_KINDS",
+    "FILE",
+    "NAME",
+    "Component",
+    "Experiment",
+    "Group",
+    "KeyPath",
+    "Matrix",
+    "Registry",
+    "Stage",
+    "expand",
+    "file_path",
+    "find_registry",
+]
