@@ -1,6 +1,20 @@
 """Matrix -> cells -> a DAG of fingerprinted runs."""
 
 from harness.plan.fingerprint import canonical, digest
+from harness.plan.make import make_plan
 from harness.plan.records import Cell, File, Missing, Part, Plan, RunSpec, Summary
+from harness.plan.resolve import is_fixed
 
-__all__ = ["Cell", "File", "Missing", "Part", "Plan", "RunSpec", "Summary", "canonical", "digest"]
+__all__ = [
+    "Cell",
+    "File",
+    "Missing",
+    "Part",
+    "Plan",
+    "RunSpec",
+    "Summary",
+    "canonical",
+    "digest",
+    "is_fixed",
+    "make_plan",
+]

@@ -133,19 +133,18 @@ class _Reader:
         """Read the only document."""
         data: Any = None
         documents = 0
-        event: Any
         for event in self.events:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    self.problems.add(event.start_mark.line + 1, (), "a second document begins here")
+                    self.problems.add(_line(event), (), "a second document begins here")
                     break
             elif isinstance(event, yaml.NodeEvent):
                 data = self._value(event, ())
         return data
 
     def _value(self, event: Any, key: KeyPath) -> Any:
-        line = event.start_mark.line + 1
+        line = _line(event)
         if len(key) > _DEEPEST:
             raise RegistryError(f"{self.file}:{line}: {place(key)}nested deeper than {_DEEPEST}")
         if isinstance(event, yaml.AliasEvent):
@@ -166,7 +165,7 @@ class _Reader:
         for event in self.events:
             if isinstance(event, yaml.MappingEndEvent):
                 break
-            line = event.start_mark.line + 1
+            line = _line(event)
             if not isinstance(event, yaml.ScalarEvent):
                 self.problems.add(line, key, "a key must be text")
                 self._value(event, (*key, "?"))
@@ -189,7 +188,7 @@ class _Reader:
             if isinstance(event, yaml.SequenceEndEvent):
                 break
             item = (*key, len(content))
-            self.lines[item] = event.start_mark.line + 1
+            self.lines[item] = _line(event)
             content.append(self._value(event, item))
         return tuple(content)
 
@@ -214,3 +213,7 @@ class _Reader:
             self.problems.add(line, key, f"{text[:20]}... is too large a number")
             return 0
         return int(text, 0)
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1

@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-COMPONENT_KINDS = {"datasets": "dataset", "encoders": "encoder", "losses": "loss", "evaluators": "evaluator"}
+from harness.specs import Kind
+
+COMPONENT_KINDS: Mapping[str, Kind] = {
+    "datasets": "dataset",
+    "encoders": "encoder",
+    "losses": "loss",
+    "evaluators": "evaluator",
+}
 """Section of registry.yaml -> kind of component that its entries use."""
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
