@@ -121,6 +121,8 @@ def explain(detail: ErrorDetails) -> str:
             return f"must be {choices}, not {value!r}{nearest(str(value), valid).partition('; valid')[0]}"
         case "value_error":
             return detail["msg"].removeprefix("Value error, ")
+        case "too_short":
+            return "must not be empty"
         case "model_type":
             return f"must be a mapping, not {value!r}"
     message = (
