@@ -24,7 +24,7 @@ def onehot(n, captions):
 
 
 def in_order(above, tied, matched, k):
-    """Return the share of the orders of the tied that put a relevant item into the first `k`, and the mean rank."""
+    """Return the share of the orders with a relevant item among the first `k`, and the mean rank."""
     items = [True] * matched + [False] * tied
     hit, total, ranks = 0, 0, 0
     for order in set(itertools.permutations(items)):
