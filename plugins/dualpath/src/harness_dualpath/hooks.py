@@ -1,0 +1,45 @@
+"""What this plugin declares; nothing here loads torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.api import EncoderSpec, LossSpec, hookimpl
+
+PAPER = "Zheng et al., Dual-Path Convolutional Image-Text Embeddings with Instance Loss, TOMM 2020"
+
+
+@hookimpl
+def harness_encoders() -> Iterable[EncoderSpec]:
+    """Declare both paths."""
+    return [
+        EncoderSpec(
+            name="timm",
+            modality="image",
+            target="harness_dualpath.image:ImageCNN",
+            summary="Any timm backbone with the paper's head; its features are cached while it is frozen",
+            reference=PAPER,
+            sample={"backbone": "test_resnet", "weights": None, "hidden": 32},
+        ),
+        EncoderSpec(
+            name="text-cnn",
+            modality="text",
+            target="harness_dualpath.text:TextCNN",
+            summary="The paper's residual CNN over words, 50 or 152 layers, with position shift",
+            reference=PAPER,
+            sample={"blocks": [1, 1], "width": 0.125, "embedding_dim": 16, "length": 12},
+        ),
+    ]
+
+
+@hookimpl
+def harness_losses() -> Iterable[LossSpec]:
+    """Declare the instance loss."""
+    return [
+        LossSpec(
+            name="instance",
+            target="harness_dualpath.instance:InstanceLoss",
+            summary="Every training image with its captions is a class; both paths share the classifier",
+            reference=PAPER,
+        )
+    ]

@@ -1,0 +1,116 @@
+"""What the image backbone sees of an image: the test view, and the paper's random crops."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+import torch
+from PIL import Image
+from torch import Tensor
+
+Pixels = npt.NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+
+DRAWS = 5
+"""Uniform numbers in [0, 1) that one random view takes: aspect, size, x, y, flip."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """Cut views of one size from images of any size.
+
+    Args:
+        height, width: pixels of a view.
+        interpolation: name of a Pillow filter, such as ``bicubic``.
+        test_crop: part of the shorter side that the test view keeps, in (0, 1].
+        crop_size: smallest size of a random crop, as part of the largest box that fits, in (0, 1].
+        crop_aspect: widest aspect of a random crop relative to the view's, at least 1; the narrowest is 1 over it.
+        flip: probability of a mirrored random view.
+
+    Raises:
+        ValueError: if one of them is out of its range.
+    """
+
+    height: int
+    width: int
+    interpolation: str
+    test_crop: float = 1.0
+    crop_size: float = 0.8
+    crop_aspect: float = 4 / 3
+    flip: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("test_crop", "crop_size"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, not in (0, 1]")
+        if not 1 <= self.crop_aspect < math.inf:
+            raise ValueError(f"crop_aspect is {self.crop_aspect}, not at least 1")
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"flip is {self.flip}, not in [0, 1]")
+
+    @property
+    def key(self) -> str:
+        """Name all that changes the pixels of a view."""
+        fields = " ".join(f"{name}={value}" for name, value in vars(self).items())
+        return f"{fields} pillow={PIL.__version__}"
+
+    def test(self, raw: Pixels) -> Tensor:
+        """Return the test view, (3, height, width) uint8: the centre."""
+        box = self._box(raw, 0.0, self.test_crop, 0.5, 0.5)
+        return self._cut(raw, box, mirrored=False)
+
+    def random(self, raw: Pixels, draws: Sequence[float]) -> Tensor:
+        """Return a random view, (3, height, width) uint8.
+
+        The aspect is log-uniform, the squared size and the place are uniform, as in the authors' code.
+
+        Args:
+            draws: `DRAWS` numbers in [0, 1).
+        """
+        aspect, size, x, y, flip = draws
+        smallest = self.crop_size**2
+        log_aspect = (2 * aspect - 1) * math.log(self.crop_aspect)
+        box = self._box(raw, log_aspect, math.sqrt(smallest + size * (1 - smallest)), x, y)
+        return self._cut(raw, box, mirrored=flip < self.flip)
+
+    def numbered(self, raw: Pixels, index: int) -> Tensor:
+        """Return view `index`: the test view, or from 1 a random one that pixels and `index` alone determine."""
+        if index == 0:
+            return self.test(raw)
+        digest = hashlib.blake2b(f"{index} {raw.shape}".encode(), digest_size=8)
+        digest.update(np.ascontiguousarray(raw).tobytes())
+        random = np.random.default_rng(int.from_bytes(digest.digest(), "big"))
+        return self.random(raw, random.random(DRAWS).tolist())
+
+    def _box(self, raw: Pixels, log_aspect: float, size: float, x: float, y: float) -> Box:
+        height, width = raw.shape[:2]
+        crop_width = self.width * math.exp(log_aspect / 2)
+        crop_height = self.height * math.exp(-log_aspect / 2)
+        scale = size * min(width / crop_width, height / crop_height)
+        # Rounding must not carry the box over the edge: Pillow refuses that.
+        crop_width, crop_height = min(crop_width * scale, width), min(crop_height * scale, height)
+        left, top = x * (width - crop_width), y * (height - crop_height)
+        return left, top, min(left + crop_width, width), min(top + crop_height, height)
+
+    def _cut(self, raw: Pixels, box: Box, *, mirrored: bool) -> Tensor:
+        image = Image.fromarray(raw).resize(
+            (self.width, self.height), Image.Resampling[self.interpolation.upper()], box=box
+        )
+        if mirrored:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def views_of(config: Mapping[str, Any], **settings: float) -> Views:
+    """Build the views that a backbone's timm data config asks for."""
+    _, height, width = config["input_size"]
+    name = str(config["interpolation"])
+    known = name.upper() in Image.Resampling.__members__
+    return Views(height=height, width=width, interpolation=name if known else "bicubic", **settings)
