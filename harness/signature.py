@@ -102,7 +102,7 @@ def _scalar(value: Any, annotation: Any) -> Any:
             return Path(value)
         right = isinstance(value, Path)
     else:
-        right = not isinstance(annotation, type) or isinstance(value, annotation)
+        right = annotation is Any or not isinstance(annotation, type) or isinstance(value, annotation)
     if not right:
         raise Mismatch(spell(annotation))
     return value
@@ -126,7 +126,7 @@ def _sequence(value: Any, annotation: Any, kind: Any) -> Any:
         raise Mismatch(spell(annotation))
     arguments = typing.get_args(annotation)
     try:
-        if kind is tuple and arguments and arguments[-1] is not Ellipsis:
+        if typing.get_origin(annotation) is tuple and arguments[-1:] != (Ellipsis,):
             if len(arguments) != len(value):
                 raise Mismatch("")
             items = [convert(item, argument) for item, argument in zip(value, arguments, strict=True)]
