@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from harness.catalog import ALLOW_LIST, Catalog
 from harness.errors import InputError, PluginError
 

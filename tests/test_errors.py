@@ -6,11 +6,10 @@ import inspect
 import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from harness import errors
 from harness.errors import DataError, HarnessError, InputError, RunError, nearest
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-
 from harness.specs import DatasetSpec, EncoderSpec, EvaluatorSpec, LossSpec, valid_name
 
 

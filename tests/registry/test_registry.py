@@ -7,12 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-from pydantic import ValidationError
-
 import harness
+import pytest
 from harness.errors import RegistryError
 from harness.registry import Registry, Stage, expand, file_path, find_registry
+from pydantic import ValidationError
 
 Load = Callable[..., Registry]
 
