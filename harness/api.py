@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from harness.errors import DataError, HarnessError, InputError, ParameterError, ScoreError, TrainingError, nearest
+from harness.errors import (
+    DataError,
+    HarnessError,
+    InputError,
+    ParameterError,
+    ScoreError,
+    TrainingError,
+    nearest,
+)
 from harness.hookspecs import ENTRY_POINT_GROUP, hookimpl
 from harness.protocols import (
     SPLITS,

@@ -1,15 +1,15 @@
 """One exception tree.
 
-    HarnessError                     something a user can act on; printed without a traceback
-    |- InputError                    wrong input: exit code 2, nothing was started
-    |  |- RegistryError              registry.yaml: names the file, the line and the key
-    |  |- PluginError                a plugin: names the distribution and its version
-    |  |- ParameterError             a component got a parameter that it does not take
-    |  `- DataError                  a dataset or an annotation file: lists every problem at once
-    |- RunError                      one run failed; other runs go on, exit code 1
-    |  |- TrainingError              NaN, collapse, a component that broke its contract while training
-    |  `- ScoreError                 scores that cannot be ranked (NaN or infinite)
-    `- StoreError                    the store: damaged, of a newer version, or not writable
+HarnessError                     something a user can act on; printed without a traceback
+|- InputError                    wrong input: exit code 2, nothing was started
+|  |- RegistryError              registry.yaml: names the file, the line and the key
+|  |- PluginError                a plugin: names the distribution and its version
+|  |- ParameterError             a component got a parameter that it does not take
+|  `- DataError                  a dataset or an annotation file: lists every problem at once
+|- RunError                      one run failed; other runs go on, exit code 1
+|  |- TrainingError              NaN, collapse, a component that broke its contract while training
+|  `- ScoreError                 scores that cannot be ranked (NaN or infinite)
+`- StoreError                    the store: damaged, of a newer version, or not writable
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def embed(
         with torch.inference_mode():
             batches = images.batches(order, np.zeros_like(order), BATCH, None)
             rows = torch.cat([images.embed(image, batch).float().cpu() for batch in batches]).numpy()
-            columns = torch.cat([text(batch).float().cpu() for batch in texts.split(BATCH)]).numpy()
+            columns = torch.cat([text(batch).float().cpu() for batch in torch.split(texts, BATCH)]).numpy()
     finally:
         image.train(modes[0])
         text.train(modes[1])

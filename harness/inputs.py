@@ -102,8 +102,8 @@ class PixelInputs:
         """Yield prepared pixels; each image's augmentation depends on `seed` and the image, not on the worker."""
         from torch.utils.data import DataLoader
 
-        loader = DataLoader(
-            _Pixels(self, seed),
+        loader: DataLoader[Tensor] = DataLoader(
+            _Pixels(self, seed),  # type: ignore[arg-type] # a map-style dataset by protocol
             batch_sampler=[order[start : start + size].tolist() for start in range(0, len(order), size)],
             num_workers=self.workers,
             pin_memory=self.device != "cpu",
@@ -146,5 +146,7 @@ def prepare_captions(encoder: Encoder, captions: Sequence[str], device: str) -> 
     prepared = [encoder.prepare(caption, training=False) for caption in captions]
     shapes = {tuple(tensor.shape) for tensor in prepared}
     if len(shapes) > 1:
-        raise TrainingError(f"{type(encoder).__name__}.prepare returned tensors of different shapes: {shapes}")
+        raise TrainingError(
+            f"{type(encoder).__name__}.prepare returned tensors of different shapes: {shapes}"
+        )
     return torch.stack(prepared).to(device)

@@ -146,7 +146,7 @@ class FrozenPart(Protocol):
     shape: tuple[int, ...]
 
     def view(self, raw: Any, index: int) -> Tensor:
-        """Return the tensor of view `index` of a raw input. View 0 is the test view; others augment, seeded by index."""
+        """Return the tensor of one view of a raw input: 0 is the test view, others augment, seeded by `index`."""
         ...
 
     def compute(self, batch: Tensor) -> Tensor:
@@ -245,7 +245,7 @@ class Ranks:
         """Return the rank of the best relevant item from 1; ``expected`` is its mean over all orders of the tied."""
         if policy == "pessimistic":
             return (1.0 + self.above + self.tied).astype("float64")
-        return 1.0 + self.above + self.tied / (self.matched + 1.0)
+        return (1.0 + self.above + self.tied / (self.matched + 1.0)).astype("float64")
 
     def hits(self, k: int, policy: Policy = "pessimistic") -> npt.NDArray[np.float64]:
         """Return (queries,) the probability that a relevant item is among the first `k`; 0 or 1 without ties."""
@@ -253,8 +253,8 @@ class Ranks:
 
         if policy == "pessimistic":
             return (self.above + self.tied < k).astype("float64")
-        # The best of `matched` relevant items among matched + tied in random order comes after the first j places
-        # with probability C(tied, j) / C(matched + tied, j), built up factor by factor.
+        # In random order, the best of `matched` relevant items among matched + tied comes after the first j
+        # places with probability C(tied, j) / C(matched + tied, j), built up factor by factor.
         places = np.clip(k - self.above, 0, None)
         total = self.matched + self.tied
         missed = np.ones(len(places))
@@ -266,21 +266,32 @@ class Ranks:
 
 
 class Ranking(Protocol):
-    """One evaluated gallery: what an evaluator works from.
+    """One evaluated gallery: what an evaluator works from."""
 
-    Attributes:
-        split: images and captions, in the order of the embeddings.
-        image: (n, dim) float32 embeddings, L2-normalised; score = dot product.
-        text: (m, dim) float32 embeddings, L2-normalised.
-        i2t: ranks of images as queries, over all captions.
-        t2i: ranks of captions as queries, over all images.
-    """
+    @property
+    def split(self) -> Split:
+        """Images and captions, in the order of the embeddings."""
+        ...
 
-    split: Split
-    image: Floats
-    text: Floats
-    i2t: Ranks
-    t2i: Ranks
+    @property
+    def image(self) -> Floats:
+        """(n, dim) float32 image embeddings, L2-normalised; score = dot product."""
+        ...
+
+    @property
+    def text(self) -> Floats:
+        """(m, dim) float32 caption embeddings, L2-normalised."""
+        ...
+
+    @property
+    def i2t(self) -> Ranks:
+        """Ranks of images as queries, over all captions."""
+        ...
+
+    @property
+    def t2i(self) -> Ranks:
+        """Ranks of captions as queries, over all images."""
+        ...
 
     def fold(self, start: int, stop: int) -> Ranking:
         """Rank images `start`..`stop` and their captions among themselves, as a gallery of its own."""

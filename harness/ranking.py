@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -84,9 +85,14 @@ def rank(split: Split, image: Floats, text: Floats) -> Ranked:
         if not np.isfinite(rows).all():
             normalize(rows, ids, what)
     owner = torch.from_numpy(split.caption_image)
-    images, texts = torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(text))
-    edges = list(range(0, n, BLOCK)) + [n]
-    blocks = [(a, b, *np.searchsorted(split.caption_image, [a, b]).tolist()) for a, b in zip(edges, edges[1:], strict=False)]
+    images, texts = (
+        torch.from_numpy(np.ascontiguousarray(image)),
+        torch.from_numpy(np.ascontiguousarray(text)),
+    )
+    edges = [*range(0, n, BLOCK), n]
+    blocks = [
+        (a, b, *np.searchsorted(split.caption_image, [a, b]).tolist()) for a, b in itertools.pairwise(edges)
+    ]
     best_i2t, best_t2i = torch.empty(n), torch.empty(m)
     above_i, tied_i, matched_i = (torch.zeros(n, dtype=torch.int64) for _ in range(3))
     above_t, tied_t = (torch.zeros(m, dtype=torch.int64) for _ in range(2))

@@ -1,10 +1,10 @@
 """The store: `runs/<fingerprint>/`, written in a temporary place, renamed when complete, checked by its manifest.
 
-    <home>/runs/<fingerprint>/   result.json spec.json history.jsonl ranks.parquet *.safetensors manifest.json
-    <home>/work/<fingerprint>/   checkpoint of a run in progress
-    <home>/failures/             traceback of the last failure of a run
-    <home>/features/             cached outputs of frozen parts
-    <home>/locks/                one file a lock; the system frees it when its process ends
+<home>/runs/<fingerprint>/   result.json spec.json history.jsonl ranks.parquet *.safetensors manifest.json
+<home>/work/<fingerprint>/   checkpoint of a run in progress
+<home>/failures/             traceback of the last failure of a run
+<home>/features/             cached outputs of frozen parts
+<home>/locks/                one file a lock; the system frees it when its process ends
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import pickle  # noqa: S403 - for the name of its error only
+import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -180,7 +180,9 @@ class _Pairs:
 
     def texts(self) -> Iterator[Tensor]:
         """Yield all captions in order."""
-        yield from self.task.texts.split(1024)
+        import torch
+
+        yield from torch.split(self.task.texts, 1024)
 
 
 class _Training:
@@ -221,7 +223,10 @@ class _Training:
         first = state.step * self.batch
         order, last = draw.order[first:], self.steps * self.batch
         batches = task.images.batches(
-            draw.order[first:last], draw.views[first:last], self.batch, derive(task.seed, "pixels", state.epoch)
+            draw.order[first:last],
+            draw.views[first:last],
+            self.batch,
+            derive(task.seed, "pixels", state.epoch),
         )
         captions = torch.from_numpy(draw.captions[first:])
         groups = torch.from_numpy(order).to(task.texts.device)
@@ -363,7 +368,9 @@ def build_optimizer(root: nn.Module, stage: Stage) -> Optimizer:
         decay = stage.weight_decay * (own.weight_decay if own else 1.0)
         settings.append({"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay})
     if stage.optimizer == "sgd":
-        return torch.optim.SGD(settings, momentum=stage.momentum, nesterov=stage.nesterov and stage.momentum > 0)
+        return torch.optim.SGD(
+            settings, momentum=stage.momentum, nesterov=stage.nesterov and stage.momentum > 0
+        )
     # One kernel over all parameters: a third of the step's time on a CPU with a large W_share.
     return torch.optim.AdamW(settings, fused=True)
 

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from harness.build import HARNESS_VALUES, build, check, check_all
 from harness.catalog import Catalog, Entry
 from harness.errors import DataError, InputError, ParameterError, PluginError, RunError
@@ -15,8 +18,6 @@ from harness.plan import Cell, File, Part, Plan, RunSpec
 from harness.registry import Stage
 from harness.signature import Mismatch, convert, parameters, spell
 from harness.specs import DatasetSpec, EncoderSpec, EvaluatorSpec, Kind, LossSpec, Spec
-from hypothesis import given
-from hypothesis import strategies as st
 
 MODULE = """
 from __future__ import annotations

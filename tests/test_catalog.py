@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from harness.catalog import ALLOW_LIST, Catalog
 from harness.errors import InputError, PluginError
 

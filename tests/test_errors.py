@@ -6,10 +6,11 @@ import inspect
 import re
 
 import pytest
-from harness import errors
-from harness.errors import DataError, HarnessError, InputError, RunError, nearest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from harness import errors
+from harness.errors import DataError, HarnessError, InputError, RunError, nearest
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:

@@ -21,7 +21,9 @@ def gallery(counts: list[int]) -> Split:
     return Split("test", tuple(records))
 
 
-def plain_counts(split: Split, scores: np.ndarray) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
+def plain_counts(
+    split: Split, scores: np.ndarray
+) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
     """Rank by definition, one query at a time."""
     owner = split.caption_image
     i2t, t2i = [], []
@@ -44,7 +46,9 @@ def plain_counts(split: Split, scores: np.ndarray) -> tuple[list[tuple[int, int,
     block=st.integers(1, 5),
     coarse=st.booleans(),
 )
-def test_counts_equal_a_plain_loop_whatever_the_tile(counts: list[int], seed: int, block: int, coarse: bool) -> None:
+def test_counts_equal_a_plain_loop_whatever_the_tile(
+    counts: list[int], seed: int, block: int, coarse: bool
+) -> None:
     random = np.random.default_rng(seed)
     split = gallery(counts)
     # Small whole numbers multiply without rounding, so that ties are ties on both sides.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+
 from harness.specs import DatasetSpec, EncoderSpec, EvaluatorSpec, LossSpec, valid_name
 
 

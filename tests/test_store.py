@@ -65,7 +65,7 @@ def test_one_flipped_bit_is_named(tmp_path: Path) -> None:
     content[0] ^= 1
     path.write_bytes(content)
     assert store.damage("f" * 16) == [str(path)]
-    with pytest.raises(StoreError, match="history.jsonl is missing or damaged"):
+    with pytest.raises(StoreError, match=r"history\.jsonl is missing or damaged"):
         store.checked("f" * 16, "history.jsonl")
 
 
@@ -98,9 +98,14 @@ def test_a_kill_between_the_two_renames_is_mended(tmp_path: Path) -> None:
 def test_durable_keeps_the_old_file_on_failure(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("old")
-    with pytest.raises(ValueError, match="boom"), durable(path) as file:
-        file.write(b"new")
-        raise ValueError("boom")
+
+    def fail() -> None:
+        with durable(path) as file:
+            file.write(b"new")
+            raise ValueError("boom")
+
+    with pytest.raises(ValueError, match="boom"):
+        fail()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["x"]
 

@@ -66,9 +66,7 @@ class Pull(nn.Module):
 def split() -> Split:
     return Split(
         "train",
-        tuple(
-            Record(image=f"i{k}", split="train", captions=tuple("abc"[: 1 + k % 3])) for k in range(N)
-        ),
+        tuple(Record(image=f"i{k}", split="train", captions=tuple("abc"[: 1 + k % 3])) for k in range(N)),
     )
 
 
@@ -140,7 +138,9 @@ def test_frozen_parts_stay_and_are_not_stored(tmp_path: Path) -> None:
     assert set(m.state(frozen)) == {"text.table.weight", "loss.pull.scale"}
 
 
-def run_to_end(path: Path, stops: list[int], monkeypatch: pytest.MonkeyPatch, **fields: Any) -> tuple[Trained, Model]:
+def run_to_end(
+    path: Path, stops: list[int], monkeypatch: pytest.MonkeyPatch, **fields: Any
+) -> tuple[Trained, Model]:
     """Train with an interruption after each of `stops` steps, each time in a fresh model."""
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
     values = [10.0, 20.0, 30.0, 5.0, 4.0, 3.0]
@@ -159,13 +159,15 @@ def run_to_end(path: Path, stops: list[int], monkeypatch: pytest.MonkeyPatch, **
 
         try:
             return train(task(path, m, stage(**fields), validate=validate, stopping=stopping)), m
-        except Interrupted as interrupted:
-            assert interrupted.signal == 15
+        except Interrupted:
+            continue
     raise AssertionError("never ended")
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_resuming_gives_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str) -> None:
+def test_resuming_gives_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
     whole, calm = run_to_end(tmp_path / "calm", [], monkeypatch, optimizer=optimizer)
     pieces, hurt = run_to_end(tmp_path / "hurt", [1, 4, 2, 5], monkeypatch, optimizer=optimizer)
     assert pieces.resumed_from > 0
@@ -237,4 +239,4 @@ def test_a_last_batch_of_one_is_left_out(tmp_path: Path) -> None:
     m = model()
     train(task(tmp_path, m, stage(epochs=1, batch=11)))
     assert m.losses["pull"].calls == 1
-    assert math.isfinite(float(m.text.table.weight.sum()))
+    assert math.isfinite(float(m.text.table.weight.detach().sum()))

@@ -21,7 +21,9 @@ out = Console(highlight=False)
 def plain(text: object) -> str:
     """Return other people's text without what would steer a terminal: control and bidi characters are escaped."""
     return "".join(
-        char if char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Co", "Cs") else f"\\u{ord(char):04x}"
+        char
+        if char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Co", "Cs")
+        else f"\\u{ord(char):04x}"
         for char in str(text)
     )
 
@@ -33,12 +35,17 @@ def say(text: object, style: str = "") -> None:
 
 def complain(error: HarnessError) -> None:
     """Print an error with its hint."""
-    log.print(Text("error: ", style="bold red").append(Text(plain(error.args[0]), style="not bold default")), soft_wrap=True)
+    log.print(
+        Text("error: ", style="bold red").append(Text(plain(error.args[0]), style="not bold default")),
+        soft_wrap=True,
+    )
     if error.hint:
         say(f"  {error.hint}", style="cyan")
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, numeric: int = 10**6) -> None:
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, numeric: int = 10**6
+) -> None:
     """Print a table on standard output; columns from position `numeric` on are aligned to the right."""
     drawn = Table(title=plain(title) if title else None, title_justify="left", title_style="bold")
     for position, column in enumerate(columns):

@@ -15,17 +15,24 @@ app = typer.Typer(help="Prepare, verify and list datasets.", no_args_is_help=Tru
 
 Source = Annotated[Path, typer.Option("--from", help="Folder that holds the dataset as its authors give it.")]
 As = Annotated[
-    str | None, typer.Option("--as", help="Name of the prepared dataset (default: the registry's name).", show_default=False)
+    str | None,
+    typer.Option(
+        "--as", help="Name of the prepared dataset (default: the registry's name).", show_default=False
+    ),
 ]
 Option = Annotated[
     list[str] | None,
-    typer.Option("--set", help="A parameter of the dataset, as in val_seed=1; may be repeated.", show_default=False),
+    typer.Option(
+        "--set", help="A parameter of the dataset, as in val_seed=1; may be repeated.", show_default=False
+    ),
 ]
 
 
 @app.command()
 def prepare(
-    name: Annotated[str, typer.Argument(help="A dataset of registry.yaml, or one that a plugin brings, as `folder`.")],
+    name: Annotated[
+        str, typer.Argument(help="A dataset of registry.yaml, or one that a plugin brings, as `folder`.")
+    ],
     source: Source,
     called: As = None,
     settings: Option = None,
@@ -54,7 +61,11 @@ def prepare(
         say(f"note: {note}")
     rows = [[split, n["images"], n["captions"]] for split, n in manifest.counts.items()]
     table(f"{manifest.name}: prepared", ["split", "images", "captions"], rows, numeric=1)
-    out.print(plain(f"passport {manifest.protocol[:16]}  ({where.data / manifest.name})"), markup=False, soft_wrap=True)
+    out.print(
+        plain(f"passport {manifest.protocol[:16]}  ({where.data / manifest.name})"),
+        markup=False,
+        soft_wrap=True,
+    )
     say(f"next: harness run --matrix ablations --dataset {manifest.name}")
 
 
@@ -98,7 +109,11 @@ def status(as_json: Json = False, strict: Strict = False, home: Home = None) -> 
         counts = "  ".join(f"{split} {n['images']:,}" for split, n in entry.counts.items())
         rows.append([entry.name, entry.state, counts or "–", entry.command or "–"])
     table("", ["dataset", "state", "images", "to get it"], rows)
-    out.print(plain(f"prepared datasets lie in {where.data} (HARNESS_DATA names another place)"), markup=False, soft_wrap=True)
+    out.print(
+        plain(f"prepared datasets lie in {where.data} (HARNESS_DATA names another place)"),
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 class _Bar:

@@ -25,7 +25,9 @@ def doctor(as_json: Json = False, strict: Strict = False, home: Home = None) -> 
 
     where, catalog = place(home), load_catalog(strict)
     versions = {name: _version(name) for name in ("retrieval-harness", *LIBRARIES)}
-    devices = ["cpu"] + [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+    devices = ["cpu"] + [
+        f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())
+    ]
     base = where.home if where.home.exists() else where.home.parent
     free = shutil.disk_usage(base if base.exists() else "/").free
     store = Store(where.home)

@@ -11,7 +11,9 @@ from harness.cli.options import load_registry
 
 
 def leaderboard(
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 where a table is stale.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit 1 where a table is stale.")
+    ] = False,
 ) -> None:
     """Render leaderboards/*.md from leaderboards/results.jsonl and leaderboards/published/."""
     from harness.leaderboard import check as check_tables

@@ -18,26 +18,42 @@ if TYPE_CHECKING:
 
 Home = Annotated[
     Path | None,
-    typer.Option("--home", help="Folder of the store (else $HARNESS_HOME, else ./.harness).", show_default=False),
+    typer.Option(
+        "--home", help="Folder of the store (else $HARNESS_HOME, else ./.harness).", show_default=False
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output; messages go to standard error.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON on standard output; messages go to standard error.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="A plugin that cannot be loaded is an error.")]
 Matrix = Annotated[str, typer.Option("--matrix", "-m", help="A matrix of registry.yaml, see `harness list`.")]
 Dataset = Annotated[
-    list[str] | None, typer.Option("--dataset", "-d", help="Run on this dataset only; may be repeated.", show_default=False)
+    list[str] | None,
+    typer.Option("--dataset", "-d", help="Run on this dataset only; may be repeated.", show_default=False),
 ]
 Only = Annotated[
     list[str] | None,
-    typer.Option("--only", help="Keep the cells with axis=label, as in variant=full; may be repeated.", show_default=False),
+    typer.Option(
+        "--only",
+        help="Keep the cells with axis=label, as in variant=full; may be repeated.",
+        show_default=False,
+    ),
 ]
 Seed = Annotated[
     list[int] | None, typer.Option("--seed", help="Use this seed only; may be repeated.", show_default=False)
 ]
 Limit = Annotated[
     int | None,
-    typer.Option("--limit", min=8, help="First N images of each split; never reaches a leaderboard.", show_default=False),
+    typer.Option(
+        "--limit",
+        min=8,
+        help="First N images of each split; never reaches a leaderboard.",
+        show_default=False,
+    ),
 ]
-RequireAll = Annotated[bool, typer.Option("--require-all", help="A dataset that is not prepared is an error.")]
+RequireAll = Annotated[
+    bool, typer.Option("--require-all", help="A dataset that is not prepared is an error.")
+]
 
 
 @dataclass(frozen=True)
@@ -94,7 +110,9 @@ def load_plan(
     for pair in only or []:
         axis, separator, label = pair.partition("=")
         if not separator:
-            raise InputError(f"--only takes axis=label, not {pair!r}", hint="For example: --only variant=full")
+            raise InputError(
+                f"--only takes axis=label, not {pair!r}", hint="For example: --only variant=full"
+            )
         chosen.setdefault(axis, []).append(label)
     plan = make_plan(
         registry,

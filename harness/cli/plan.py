@@ -72,9 +72,12 @@ def plan_json(plan: Plan, home: Path) -> dict[str, Any]:
             }
             for cell in plan.cells
         ],
-        "runs": [{"fingerprint": run.fingerprint, "parent": run.parent, "spec": run.as_dict()} for run in plan.runs],
+        "runs": [
+            {"fingerprint": run.fingerprint, "parent": run.parent, "spec": run.as_dict()} for run in plan.runs
+        ],
         "missing": [
-            {"dataset": entry.dataset, "cells": entry.cells, "command": entry.command} for entry in plan.missing
+            {"dataset": entry.dataset, "cells": entry.cells, "command": entry.command}
+            for entry in plan.missing
         ],
     }
 
@@ -85,9 +88,9 @@ def print_plan(plan: Plan, home: Path) -> None:
 
     store = Store(home)
     axes = [axis for axis, _ in plan.cells[0].labels] if plan.cells else []
-    rows = [
-        [label for _, label in cell.labels]
-        + [
+    rows: list[list[object]] = [
+        [
+            *(label for _, label in cell.labels),
             cell.title,
             cell.run.stage.epochs,
             cell.run.fingerprint,
@@ -99,7 +102,9 @@ def print_plan(plan: Plan, home: Path) -> None:
     table("", [*axes, "method", "epochs", "run", "after", ""], rows)
     todo = sum(not store.finished(run.fingerprint) for run in plan.runs)
     out.print(
-        plain(f"{len(plan.cells)} cells, {plan.summary.naive} trainings naively, {len(plan.runs)} distinct, {todo} to do"),
+        plain(
+            f"{len(plan.cells)} cells, {plan.summary.naive} trainings naively, {len(plan.runs)} distinct, {todo} to do"
+        ),
         markup=False,
     )
 
@@ -107,4 +112,6 @@ def print_plan(plan: Plan, home: Path) -> None:
 def print_missing(plan: Plan) -> None:
     """Name the datasets that are not prepared, with the command that prepares each."""
     for entry in plan.missing:
-        say(f"not run: {entry.cells} cells on {entry.dataset}, which is not prepared. To get them: {entry.command}")
+        say(
+            f"not run: {entry.cells} cells on {entry.dataset}, which is not prepared. To get them: {entry.command}"
+        )

@@ -5,7 +5,15 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from harness.cli.console import log, plain, say
 from harness.cli.figures import percent
@@ -31,14 +39,17 @@ class Watcher:
             transient=True,
             disable=not self.bars,
         )
-        self.all = self.phase = None
+        self.all: TaskID | None = None
+        self.phase: TaskID | None = None
         self.current, self.spoken = "", time.monotonic()
 
     def __enter__(self) -> Watcher:
         self.shown.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self.shown.stop()
 
     def started(self, index: int, total: int, run: RunSpec, cell: Cell | None) -> None:
@@ -56,7 +67,9 @@ class Watcher:
         if self.bars:
             if self.phase is None:
                 self.phase = self.shown.add_task(phase, total=total, note="")
-            self.shown.update(self.phase, description=plain(phase), completed=done, total=total, note=plain(note))
+            self.shown.update(
+                self.phase, description=plain(phase), completed=done, total=total, note=plain(note)
+            )
         elif time.monotonic() - self.spoken > QUIET_SECONDS:
             self.spoken = time.monotonic()
             say(f"{self.current}  {phase} {done}/{total}  {note}")

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="CPU threads (default: the cores there are).", show_default=False)
+    int | None,
+    typer.Option("--threads", min=1, help="CPU threads (default: the cores there are).", show_default=False),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 Force = Annotated[bool, typer.Option("--force", help="Train again even what is stored.")]
@@ -98,7 +99,13 @@ def run(
     outcomes = _execute(plan, catalog, where, device, threads, force)
     tables = _render(plan, outcomes, registry, where.home)
     if as_json:
-        emit({"matrix": matrix, "cells": [_cell_json(o) for o in outcomes], "leaderboards": [str(t) for t in tables]})
+        emit(
+            {
+                "matrix": matrix,
+                "cells": [_cell_json(o) for o in outcomes],
+                "leaderboards": [str(t) for t in tables],
+            }
+        )
     else:
         _summary(matrix, outcomes, tables)
     print_missing(plan)
@@ -156,7 +163,8 @@ def _render(plan: Plan, outcomes: Sequence[Outcome], registry: Registry, home: P
     kept = [outcome for outcome in outcomes if outcome.cell.leaderboard and outcome.cell.run.limit is None]
     if not any(outcome.result for outcome in kept):
         return []
-    return publish_rows(kept, home=home, folder=registry.path.parent / "leaderboards", registry=registry)
+    folder = registry.path.parent / "leaderboards"
+    return publish_rows(kept, home=home, folder=folder)
 
 
 def _cell_json(outcome: Outcome) -> dict[str, Any]:
@@ -194,6 +202,10 @@ def _summary(matrix: str, outcomes: Sequence[Outcome], tables: Sequence[Path]) -
     table(title, columns, rows, numeric=len(axes))
     done = [outcome for outcome in outcomes if outcome.result]
     if tables:
-        out.print(plain(f"leaderboards: {', '.join(str(path) for path in tables)}"), markup=False, soft_wrap=True)
+        out.print(
+            plain(f"leaderboards: {', '.join(str(path) for path in tables)}"), markup=False, soft_wrap=True
+        )
     if done:
-        say(f"next: harness show {done[0].cell.run.fingerprint}    (history, costs and provenance of the first cell)")
+        say(
+            f"next: harness show {done[0].cell.run.fingerprint}    (history, costs and provenance of the first cell)"
+        )

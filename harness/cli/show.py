@@ -42,10 +42,19 @@ def show(
     _print_history(history)
     cost = result.cost
     rows = [
-        ["trained", f"{result.epochs} epochs, best on val at {result.best_epoch} (rSum {result.val_rsum:.1f})"],
-        ["gallery", f"{result.dataset}: {result.images:,} images, {result.captions:,} captions, passport {result.passport}"],
+        [
+            "trained",
+            f"{result.epochs} epochs, best on val at {result.best_epoch} (rSum {result.val_rsum:.1f})",
+        ],
+        [
+            "gallery",
+            f"{result.dataset}: {result.images:,} images, {result.captions:,} captions, passport {result.passport}",
+        ],
         ["parameters", f"{cost['parameters']:,.0f} trained, {cost['frozen_parameters']:,.0f} frozen"],
-        ["time", f"{duration(cost['train_seconds'])} training, {duration(cost['prepare_seconds'])} before it"],
+        [
+            "time",
+            f"{duration(cost['train_seconds'])} training, {duration(cost['prepare_seconds'])} before it",
+        ],
         ["peak memory", size(cost["peak_memory_bytes"])],
         ["hardware", result.provenance["hardware"]],
         ["versions", ", ".join(f"{k} {v}" for k, v in result.provenance["versions"].items())],
@@ -76,5 +85,7 @@ def _print_history(history: list[dict[str, float]]) -> None:
     shown = [row for row in history if "val.rsum" in row] or history
     step = max(1, -(-len(shown) // 15))
     picked = [*shown[:-1:step], shown[-1]]
-    rows = [[f"{row['epoch']:.0f}", *(f"{row[c]:.3f}" if c in row else "–" for c in columns)] for row in picked]
+    rows = [
+        [f"{row['epoch']:.0f}", *(f"{row[c]:.3f}" if c in row else "–" for c in columns)] for row in picked
+    ]
     table("Learning curve", ["epoch", *columns], rows, numeric=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from typing import Literal
 
 from harness.errors import HarnessError
 from harness.execute.outcome import Listener, Outcome, Workspace
@@ -12,7 +13,9 @@ from harness.plan import Cell, Plan, RunSpec
 from harness.store import Store, hold
 
 
-def execute(plan: Plan, workspace: Workspace, *, listener: Listener, force: bool = False) -> tuple[Outcome, ...]:
+def execute(
+    plan: Plan, workspace: Workspace, *, listener: Listener, force: bool = False
+) -> tuple[Outcome, ...]:
     """Run what is not stored yet; a failing run fails its cells and those after it, and no other.
 
     Args:
@@ -58,17 +61,15 @@ def _one(
             raise HarnessError(f"its parent run {run.parent} failed: {failures[run.parent]}")
         with hold(workspace.home, run.fingerprint, lambda who: listener.note(f"waiting for {who}")):
             cached = store.finished(run.fingerprint) and not force
-            if cached:
-                result = store.result(run.fingerprint)
-            else:
-                result = perform(run, workspace, store, listener.progress)
+            stored = store.result(run.fingerprint) if cached else None
+            result = stored or perform(run, workspace, store, listener.progress)
             for cell in cells:
                 result = score(result, run, cell.evaluators, workspace, store)
     # A component is somebody else's code: whatever it raises, the matrix goes on.
     except Exception as error:
         return _failed(run, cells, error, store, failures, time.monotonic() - start)
     seconds = time.monotonic() - start
-    status = "cached" if cached else "done"
+    status: Literal["done", "cached"] = "cached" if cached else "done"
     return [Outcome(cell=cell, status=status, result=result, seconds=seconds) for cell in cells]
 
 
@@ -88,4 +89,3 @@ def _failed(
     ]
     failures[run.fingerprint] = cause
     return outcomes
-

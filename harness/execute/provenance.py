@@ -9,7 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-LIBRARIES = ("retrieval-harness", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "gensim", "pandas")
+LIBRARIES = (
+    "retrieval-harness",
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "gensim",
+    "pandas",
+)
 
 
 def versions(plugins: dict[str, str]) -> dict[str, str]:

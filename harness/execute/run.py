@@ -21,6 +21,7 @@ from harness.inputs import FeatureInputs, ImageInputs, PixelInputs, derive, prep
 from harness.plan import Part, RunSpec
 from harness.protocols import SPLITS, CachedEncoder, Split
 from harness.ranking import rsum
+from harness.specs import Kind
 from harness.store import Result, Store
 from harness.train import Interrupted, Model, Task, Trained, matches, train
 
@@ -122,7 +123,9 @@ def score(
     """Compute the figures that a stored run lacks, from its stored ranks and embeddings alone."""
     wanted = {part.name: part for part in evaluators}
     missing = {
-        name: part for name, part in wanted.items() if _identity(part) != _stored_identity(result.figures.get(name))
+        name: part
+        for name, part in wanted.items()
+        if _identity(part) != _stored_identity(result.figures.get(name))
     }
     if not missing:
         return result
@@ -155,7 +158,14 @@ def _stored_identity(figures: Mapping[str, Any] | None) -> dict[str, Any]:
 def passport(split: Split, model: Model) -> str:
     """Return the hash of what the figures may be compared with: ids, positives, tie policy, test-time features."""
     views = [str(getattr(encoder, "test_view", "single view")) for encoder in (model.image, model.text)]
-    content = [POLICY, *views, split.name, list(split.image_ids), list(split.captions), split.caption_image.tolist()]
+    content = [
+        POLICY,
+        *views,
+        split.name,
+        list(split.image_ids),
+        list(split.captions),
+        split.caption_image.tolist(),
+    ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
@@ -170,7 +180,7 @@ def _model(spec: RunSpec, workspace: Workspace, split: Split) -> Model:
         "seed": spec.seed,
     }
 
-    def part(role: str, part: Part, kind: str) -> nn.Module:
+    def part(role: str, part: Part, kind: Kind) -> nn.Module:
         # Every component draws from a stream of its own, so that changing one leaves the others' start as it was.
         torch.manual_seed(derive(spec.seed, "init", role))
         module: nn.Module = build(part, kind, workspace.catalog, **values)
@@ -203,7 +213,6 @@ def _galleries(
     model: Model,
     progress: Progress,
 ) -> dict[str, Gallery]:
-    import numpy as np
     import torch
 
     patterns = [glob.removeprefix("image.") for glob in spec.stage.freeze if glob.startswith("image.")]
@@ -234,7 +243,9 @@ def _galleries(
                 )
                 views.append(torch.from_numpy(features))
             images = FeatureInputs(torch.stack(views).to(workspace.device))
-        galleries[name] = Gallery(split, images, prepare_captions(model.text, split.captions, workspace.device))
+        galleries[name] = Gallery(
+            split, images, prepare_captions(model.text, split.captions, workspace.device)
+        )
     return galleries
 
 
@@ -262,7 +273,11 @@ def _cost(model: Model, frozen: tuple[str, ...], trained: Trained) -> dict[str, 
 
 
 def _provenance(spec: RunSpec, workspace: Workspace) -> dict[str, Any]:
-    parts = {"dataset": [spec.dataset], "encoder": [spec.image, spec.text], "loss": [p for p, _ in spec.losses]}
+    parts: dict[Kind, list[Part]] = {
+        "dataset": [spec.dataset],
+        "encoder": [spec.image, spec.text],
+        "loss": [p for p, _ in spec.losses],
+    }
     entries = [workspace.catalog.find(kind, part.use) for kind, group in parts.items() for part in group]
     return {
         "versions": versions({entry.distribution: entry.version for entry in entries}),

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
 from harness.catalog import Catalog, Entry
 from harness.specs import DatasetSpec
-from PIL import Image
 
 COMPONENTS = '''
 import json

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+
 from harness.catalog import Catalog
 from harness.data import open_dataset, prepare, prepared_parts, protocol_of, verify
 from harness.data import prepared as preparing
 from harness.errors import DataError, InputError, StoreError
 from harness.plan import Part
-from PIL import Image
 
 
 def write(folder: Path, rows: list[dict[str, Any]]) -> None:

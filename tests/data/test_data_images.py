@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness.data.images import ImageError, decode, inspect, read
 from PIL import Image
+
+from harness.data.images import ImageError, decode, inspect, read
 
 
 def picture(height: int = 40, width: int = 60) -> np.ndarray:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from harness.catalog import Catalog
 from harness.data import open_dataset, prepare, prepared_parts, protocol_of, status, verify
 from harness.errors import DataError

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from harness.catalog import Catalog
 from harness.data import open_dataset, prepare, protocol_of
 from harness.errors import DataError
 from harness.plan import Part
-from PIL import Image
 
 
 def write(folder: Path, rows: list[dict[str, Any]]) -> None:

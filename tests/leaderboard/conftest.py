@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from harness.leaderboard import Row
 
 RECALLS = {"i2t": (0.2, 0.5, 0.625), "t2i": (0.125, 0.375, 0.5)}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from harness.errors import InputError
 from harness.leaderboard import Row, check, merge_rows, render, write, write_curves
 from harness.leaderboard.published import NONE

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
 from harness.errors import InputError
 from harness.leaderboard import render
 from harness.leaderboard.boards import BOARDS

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from harness.errors import InputError, StoreError
 from harness.leaderboard import Row, merge_rows, read_rows
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.plan import File, Part, RunSpec, canonical, digest, records
-from harness.registry import Group, Stage
 from hypothesis import given
 from hypothesis import strategies as st
+
+from harness.plan import File, Part, RunSpec, canonical, digest, records
+from harness.registry import Group, Stage
 
 IMAGE = Part(name="image", use="pixels", revision=1, params={"backbone": "small", "size": 32}, title="Small")
 STAGE = Stage(name="one", losses={"instance": 1.0}, epochs=10, groups={"a.*": Group(lr=0.1), "b.*": Group()})

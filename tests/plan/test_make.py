@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from harness.errors import DataError, InputError
 from harness.plan import Part, Plan, Summary, make_plan
 from harness.registry import Registry

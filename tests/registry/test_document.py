@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from harness.errors import RegistryError
 from harness.registry import Registry
 from harness.registry.document import Document, read_document
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 Read = Callable[[str | bytes], Document]
 

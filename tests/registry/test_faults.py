@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from harness.errors import RegistryError
 from harness.registry import Registry
 

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import harness
 import pytest
+from pydantic import ValidationError
+
+import harness
 from harness.errors import RegistryError
 from harness.registry import Registry, Stage, expand, file_path, find_registry
-from pydantic import ValidationError
 
 Load = Callable[..., Registry]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness.api import DataError
 
+from harness.api import DataError
 from harness_datasets.flickr8k import LISTS, TOKENS, Flickr8k
 
 REAL = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "flickr8k"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.api import DataError, Record
 
+from harness.api import DataError, Record
 from harness_datasets.folder import Folder
 
 SPLIT_OF = {"a.jpg": "train", "b/c.jpg": "train", "d.jpg": "val", "é f.jpg": "test"}

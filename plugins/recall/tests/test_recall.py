@@ -7,10 +7,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from harness.api import ParameterError, Ranks, ScoreError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.api import ParameterError, Ranks, ScoreError
 from harness_recall.hooks import harness_evaluators
 from harness_recall.recall import Recall
 

@@ -12,8 +12,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from harness.api import DataError, ParameterError, Record
 
+from harness.api import DataError, ParameterError, Record
 from harness_shapes.dataset import Shapes
 from harness_shapes.planning import plan, split_sizes
 from harness_shapes.scenes import ATTRIBUTES, Scene, draw_scene, neighbours

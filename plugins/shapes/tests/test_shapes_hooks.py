@@ -8,7 +8,6 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from harness.api import ENTRY_POINT_GROUP, DatasetSpec, EvaluatorSpec
-
 from harness_shapes import hooks
 from harness_shapes.dataset import Shapes
 

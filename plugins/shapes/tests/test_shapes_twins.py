@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import numpy.typing as npt
 import pytest
-from harness.api import Record, ScoreError, Split
 
+from harness.api import Record, ScoreError, Split
 from harness_shapes.dataset import Shapes
 from harness_shapes.hooks import harness_evaluators
 from harness_shapes.scenes import ATTRIBUTES

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.api import Annotations, DataError, Record
-
 from harness_datasets.text import number, read_text
 
 TOKENS = "Flickr8k.token.txt"

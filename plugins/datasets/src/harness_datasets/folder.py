@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path, PurePosixPath
 
 from harness.api import SPLITS, Annotations, DataError, Record, nearest
-
 from harness_datasets.entries import Entry, read_csv, read_json, read_jsonl
 from harness_datasets.text import number
 

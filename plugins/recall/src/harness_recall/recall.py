@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+
 from harness.api import ParameterError, Policy, Ranking, Ranks, ScoreError
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from harness.api import SPLITS, Annotations, DataError, ParameterError, Record
 
+from harness.api import SPLITS, Annotations, DataError, ParameterError, Record
 from harness_shapes.drawing import draw
 from harness_shapes.planning import Planned, plan, split_sizes
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import cycle
 
 from harness.api import SPLITS, Record
-
 from harness_shapes.captions import write_captions
 from harness_shapes.scenes import ATTRIBUTES, Key, Scene, draw_scene, neighbours
 from harness_shapes.stream import Stream

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
+
 from harness.api import Ranking, ScoreError
 
 Floats = npt.NDArray[np.float32]
