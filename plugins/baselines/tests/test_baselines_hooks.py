@@ -1,0 +1,74 @@
+"""What the package declares can be built, and it knows nothing but harness.api."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import harness_baselines
+from harness_baselines.hooks import harness_encoders, harness_losses
+
+CAPTIONS = ("A black dog runs.", "A white dog sleeps.", "Two girls play with a dog", "A red car")
+SOURCES = sorted(Path(harness_baselines.__file__).parent.glob("*.py"))
+
+
+def built(spec):
+    module, _, name = spec.target.partition(":")
+    values = {"dim": 3, "captions": CAPTIONS} if spec.name in ("bag-of-words", "tfidf") else {"dim": 3}
+    if spec.name == "infonce":
+        values = {}
+    return getattr(importlib.import_module(module), name)(**values, **spec.sample)
+
+
+@pytest.mark.parametrize("spec", [*harness_encoders(), *harness_losses()], ids=lambda spec: spec.name)
+def test_a_sample_can_be_built(spec):
+    assert isinstance(built(spec), torch.nn.Module)
+
+
+@pytest.mark.parametrize("spec", harness_encoders(), ids=lambda spec: spec.name)
+def test_an_encoder_restores_its_state(spec):
+    torch.manual_seed(1)
+    first = built(spec)
+    torch.manual_seed(2)
+    second = built(spec)
+    if spec.modality == "image":
+        batch = torch.randn(4, 3, 32, 32)
+    else:
+        batch = torch.stack([first.prepare(caption, training=False) for caption in CAPTIONS])
+    first.train()
+    first(batch)  # moves the statistics of batch normalisation
+    second.load_state_dict(first.state_dict())
+    first.eval()
+    second.eval()
+    assert first(batch).shape == (4, 3)
+    assert torch.equal(first(batch), second(batch))
+
+
+def test_the_harness_is_known_by_its_api_alone():
+    imported = set()
+    for source in SOURCES:
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module)
+    assert {name for name in imported if name.startswith("harness")} == {
+        "harness.api",
+        *(
+            f"harness_baselines.{source.stem}"
+            for source in SOURCES
+            if f"harness_baselines.{source.stem}" in imported
+        ),
+    }
+
+
+def test_declaring_loads_no_library():
+    code = "import sys, harness_baselines.hooks as h; h.harness_encoders(); h.harness_losses(); print(*sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "timm", "scipy", "numpy", "PIL"} & set(output.stdout.split())
