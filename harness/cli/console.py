@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -14,8 +15,18 @@ from rich.text import Text
 
 from harness.errors import HarnessError
 
-log = Console(stderr=True, highlight=False)
-out = Console(highlight=False)
+WIDTH = 120  # of tables in a file or a pipe, which have no width of their own
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDTH
+    return console
+
+
+log = _console(stderr=True)
+out = _console(stderr=False)
 
 
 def plain(text: object) -> str:
@@ -49,7 +60,8 @@ def table(
     """Print a table on standard output; columns from position `numeric` on are aligned to the right."""
     drawn = Table(title=plain(title) if title else None, title_justify="left", title_style="bold")
     for position, column in enumerate(columns):
-        drawn.add_column(column, justify="right" if position >= numeric else "left", overflow="fold")
+        right = position >= numeric
+        drawn.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right)
     for row in rows:
         drawn.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row))
     out.print(drawn)

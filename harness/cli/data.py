@@ -60,7 +60,8 @@ def prepare(
     for note in manifest.notes:
         say(f"note: {note}")
     rows = [[split, n["images"], n["captions"]] for split, n in manifest.counts.items()]
-    table(f"{manifest.name}: prepared", ["split", "images", "captions"], rows, numeric=1)
+    state = "as it was prepared before" if manifest.unchanged else "prepared"
+    table(f"{manifest.name}: {state}", ["split", "images", "captions"], rows, numeric=1)
     out.print(
         plain(f"passport {manifest.protocol[:16]}  ({where.data / manifest.name})"),
         markup=False,

@@ -106,7 +106,7 @@ def run(
                 "leaderboards": [str(t) for t in tables],
             }
         )
-    else:
+    elif outcomes:
         _summary(matrix, outcomes, tables)
     print_missing(plan)
     if any(outcome.status == "failed" for outcome in outcomes):
@@ -187,18 +187,23 @@ def _summary(matrix: str, outcomes: Sequence[Outcome], tables: Sequence[Path]) -
         say(f"failed: {', '.join('='.join(pair) for pair in outcome.cell.labels)}", style="bold red")
         say(f"  cause: {outcome.error}\n  traceback: {outcome.traceback}")
         say(f"  alone: harness run --matrix {matrix} {labels}")
-    axes = [axis for axis, _ in outcomes[0].cell.labels] if outcomes else []
+    # An axis on which all cells agree goes into the title.
+    seen = {axis: {dict(o.cell.labels)[axis] for o in outcomes} for axis, _ in outcomes[0].cell.labels}
+    axes = [axis for axis, labels in seen.items() if len(labels) > 1]
     rows = []
     for outcome in [*failed, *(o for o in outcomes if o.status != "failed")]:
         figures = outcome.result.figures if outcome.result else {}
         rows.append(
-            [label for _, label in outcome.cell.labels]
+            [dict(outcome.cell.labels)[axis] for axis in axes]
             + [percent(figures, "recall", name) for name in RECALLS]
             + [percent(figures, "recall", "rsum", scale=1.0), outcome.status, duration(outcome.seconds)]
         )
-    limit = outcomes[0].cell.run.limit if outcomes else None
-    title = f"{matrix}: recall in %" + (f", first {limit} images of each split" if limit else "")
-    columns = [*axes, "i2t@1", "@5", "@10", "t2i@1", "@5", "@10", "rSum", "", "time"]
+    limit = outcomes[0].cell.run.limit
+    fixed = [f"{axis} {next(iter(labels))}" for axis, labels in seen.items() if axis not in axes]
+    title = ", ".join(
+        [f"{matrix}: recall in %", *fixed, *([f"first {limit} images of each split"] if limit else [])]
+    )
+    columns = [*axes, "i2t R@1", "R@5", "R@10", "t2i R@1", "R@5", "R@10", "rSum", "", "time"]
     table(title, columns, rows, numeric=len(axes))
     done = [outcome for outcome in outcomes if outcome.result]
     if tables:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from harness.api import ClosedFormLoss, ParameterError, TrainingError
 from torch import nn
 
+from harness.api import ClosedFormLoss, ParameterError, TrainingError
 from harness_baselines import cca
 from harness_baselines.cca import Affine, Cca
 
@@ -217,3 +217,16 @@ def test_what_cannot_be_solved_is_said():
 def test_numbers_out_of_range_are_named(wrong):
     with pytest.raises(ParameterError, match=f"cca: parameter '{next(iter(wrong))}'"):
         Cca(dim=2, **wrong)
+
+
+def test_pairing_by_image_takes_the_mean_of_its_captions():
+    random = np.random.default_rng(3)
+    owner = np.repeat(np.arange(40), random.integers(1, 6, 40))
+    x, y = random.standard_normal((40, 5)), random.standard_normal((len(owner), 4))
+    means = np.stack([y[owner == image].mean(0) for image in range(40)])
+    whole, _, figures = solved(pairs(x, y, owner), 3, pairing="image")
+    plain, _, expected = solved(pairs(x, means, np.arange(40)), 3)
+    assert whole == pytest.approx(plain, abs=1e-5)
+    assert figures == pytest.approx(expected, abs=1e-6)
+    each, _, _ = solved(pairs(x, y, owner), 3)
+    assert np.abs(each - whole).max() > 1e-3

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn, Protocol, runtime_checkable
+from typing import Any, Literal, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 import scipy.sparse
 import torch
-from harness.api import ParameterError, TrainingError, TrainPairs
 from torch import Tensor, nn
+
+from harness.api import ParameterError, TrainingError, TrainPairs
 
 Floats = npt.NDArray[np.float64]
 SPARSE = 0.05  # share of non-zeros below which products of sparse blocks are faster than dense ones
@@ -32,7 +33,7 @@ class Affine(Protocol):
 
 
 class Cca(nn.Module):
-    """Solve regularised linear CCA of image and caption features, each caption with its image a pair.
+    """Solve regularised linear CCA of image and caption features.
 
     ``max corr(X a, Y b)`` with ``a' (Cxx + r tr(Cxx)/p I) a = 1``, the same for `b`, and each direction
     uncorrelated with those before it. Solved by Cholesky whitening and an eigenproblem of the smaller side.
@@ -44,6 +45,8 @@ class Cca(nn.Module):
         image_regularizer: added to the image covariance, in units of its mean eigenvalue, above 0.
         text_regularizer: the same for the captions.
         power: of the correlation that weighs a coordinate, at least 0.
+        pairing: ``caption``: each caption with its image is a pair; ``image``: an image pairs with the mean of
+            its captions' features.
         standardize_image: divide image features by their standard deviation.
         standardize_text: the same for the captions.
 
@@ -58,6 +61,7 @@ class Cca(nn.Module):
         image_regularizer: float = 1.0,
         text_regularizer: float = 1.0,
         power: float = 1.0,
+        pairing: Literal["caption", "image"] = "caption",
         standardize_image: bool = True,
         standardize_text: bool = False,
     ) -> None:
@@ -67,7 +71,7 @@ class Cca(nn.Module):
                 raise ParameterError(f"cca: parameter {name!r} is {value}, not above 0")
         if not power >= 0:
             raise ParameterError(f"cca: parameter 'power' is {power}, not a number from 0")
-        self.dim, self.power = dim, power
+        self.dim, self.power, self.pairing = dim, power, pairing
         self.regularizers = image_regularizer, text_regularizer
         self.standardize = standardize_image, standardize_text
 
@@ -99,7 +103,7 @@ class Cca(nn.Module):
                     f"{type(encoder).__name__} does not offer them",
                     hint="Use 'timm-linear' for images and 'tfidf' for captions.",
                 )
-        moments = _moments(image, text, train)
+        moments = _moments(image, text, train, self.pairing)
         left = _Side(moments.xx, self.regularizers[0], standardize=self.standardize[0])
         right = _Side(moments.yy, self.regularizers[1], standardize=self.standardize[1])
         cross = right.whiten(left.whiten(moments.xy).T).T
@@ -128,10 +132,14 @@ class _Moments:
         self.xx, self.yy, self.xy = xx, yy, xy
 
 
-def _moments(image: Affine, text: Affine, train: TrainPairs) -> _Moments:
+def _moments(image: Affine, text: Affine, train: TrainPairs, pairing: str) -> _Moments:
     owner = train.caption_image.cpu().numpy()
-    pairs = len(owner)
     x = np.concatenate(list(_blocks(image, train.images(), "image")))
+    texts = _blocks(text, train.texts(), "text")
+    if pairing == "image":
+        texts = _means(texts, owner, len(x))
+        owner = np.arange(len(x))
+    pairs = len(owner)
     count = np.bincount(owner, minlength=len(x)).astype(np.float64)
     chunks = [slice(start, start + CHUNK) for start in range(0, len(x), CHUNK)]
     x_mean: Floats = np.sum([count[chunk] @ x[chunk] for chunk in chunks], axis=0) / pairs
@@ -142,7 +150,7 @@ def _moments(image: Affine, text: Affine, train: TrainPairs) -> _Moments:
         xx += (centred.T * count[chunk]) @ centred
     y_sum = yy = xy = None
     done = 0
-    for block in _blocks(text, train.texts(), "text"):
+    for block in texts:
         images = x[owner[done : done + len(block)]] - x_mean
         done += len(block)
         sparse = np.count_nonzero(block) < SPARSE * block.size
@@ -157,6 +165,20 @@ def _moments(image: Affine, text: Affine, train: TrainPairs) -> _Moments:
         raise TrainingError(f"cca: {done} captions came for {pairs} pairs")
     y_mean = y_sum / pairs
     return _Moments(x_mean, y_mean, xx / pairs, yy / pairs - np.outer(y_mean, y_mean), xy / pairs)
+
+
+def _means(
+    blocks: Iterator[npt.NDArray[np.float32]], owner: npt.NDArray[np.int64], images: int
+) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield the mean of each image's captions, in blocks of images."""
+    rows: Any = scipy.sparse.vstack([scipy.sparse.csr_array(block) for block in blocks], format="csr")
+    share = 1.0 / np.bincount(owner, minlength=images)
+    average = scipy.sparse.csr_array(
+        (share[owner], (owner, np.arange(len(owner)))), shape=(images, len(owner))
+    )
+    means = average @ rows
+    for start in range(0, images, CHUNK):
+        yield means[start : start + CHUNK].toarray().astype(np.float32)
 
 
 def _blocks(encoder: Affine, batches: Iterator[Tensor], what: str) -> Iterator[npt.NDArray[np.float32]]:
