@@ -1,0 +1,202 @@
+"""Texts that follow from other files: regenerate them with --write, or fail where one is stale.
+
+README.md, between its markers:
+  commands   from the command line itself
+  excerpt    from leaderboards/flickr8k.md: its best measured rows; until there are any, the paper's published
+             ones from leaderboards/flickr30k.md
+and its tree, whose names must be those that git knows; its descriptions are written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+ROWS = 8
+"""Rows of the excerpt."""
+OPENED = ("harness", "plugins", "docs", ".ci")
+"""Folders whose entries the tree lists as well."""
+COLUMNS = ("Method", "Textual", "i2t R@1", "R@5", "R@10", "t2i R@1", "R@5", "R@10", "rSum", "seeds")
+Row = dict[str, str]
+
+
+def block(text: str, name: str) -> re.Match[str]:
+    """Return what stands between ``<!-- name: ... -->`` and ``<!-- end of name -->``, as group 2.
+
+    Raises:
+        ValueError: if the markers do not stand there exactly once.
+    """
+    marks = rf"(<!-- {name}:[^\n]*-->\n)(.*?)(\n<!-- end of {name} -->)"
+    found = list(re.finditer(marks, text, re.DOTALL))
+    if len(found) != 1:
+        raise ValueError(f"the markers of {name!r} stand in README.md {len(found)} times, not once")
+    return found[0]
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Yield every command with its full name, in the order of the help."""
+    import typer
+
+    from harness.cli import app
+
+    def below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+        if not hasattr(command, "commands"):
+            yield name, command
+            return
+        for key, inner in command.commands.items():
+            yield from below(f"{name} {key}", inner)
+
+    yield from below("harness", typer.main.get_command(app))
+
+
+def command_table() -> str:
+    """Render the commands with their help's first line and their options."""
+    lines = ["| command | what it does | options |", "|---|---|---|"]
+    for name, command in commands():
+        arguments = [(p.metavar or p.name).upper() for p in command.params if p.param_type_name == "argument"]
+        options = [p.opts[0] for p in command.params if p.param_type_name == "option" and not p.hidden]
+        summary = command.help.strip().split("\n")[0].replace("|", "\\|")
+        listed = " ".join(f"`{option}`" for option in options)
+        lines.append(f"| `{' '.join([name, *arguments])}` | {summary} | {listed} |")
+    return "\n".join(lines)
+
+
+def table_rows(page: str) -> list[Row]:
+    """Read the first table of a leaderboard; of columns with one name, ``R@5`` is i2t's and ``R@5 (2)`` t2i's."""
+    lines = page.split("\n")
+    start = next((k for k, line in enumerate(lines) if line.startswith("| Method ")), None)
+    if start is None:
+        return []
+    header: list[str] = []
+    for name in _cells(lines[start]):
+        header.append(f"{name} (2)" if name in header else name)
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append(dict(zip(header, _cells(line), strict=True)))
+    return rows
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def excerpt() -> str:
+    """Render the best rows of a real table."""
+    boards = ROOT / "leaderboards"
+    flickr8k = table_rows((boards / "flickr8k.md").read_text(encoding="utf-8"))
+    measured = [row for row in flickr8k if row["source"] == "measured"]
+    if measured:
+        note = (
+            f"Flickr8k, 1,000 test images; best {min(ROWS, len(measured))} of {len(measured)} measured "
+            "methods, from [leaderboards/flickr8k.md](leaderboards/flickr8k.md), where costs, versions and "
+            "commands stand, too."
+        )
+        return f"{note}\n\n{_table(measured[:ROWS])}"
+    published = table_rows((boards / "flickr30k.md").read_text(encoding="utf-8"))
+    own = [row for row in published if row["Method"].startswith("Ours")]
+    note = (
+        "Published rows of the dual-path paper on Flickr30k, from "
+        "[leaderboards/flickr30k.md](leaderboards/flickr30k.md), where their marks are explained."
+    )
+    return f"{note}\n\n{_table(own[:ROWS])}"
+
+
+def _table(rows: Sequence[Row]) -> str:
+    seen: set[str] = set()
+    keys = []
+    for column in COLUMNS:
+        keys.append(f"{column} (2)" if column in seen else column)
+        seen.add(column)
+    align = ["---" if column in ("Method", "Textual") else "---:" for column in COLUMNS]
+    lines = [COLUMNS, align, *([row[key] for key in keys] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+GENERATED = {"commands": command_table, "excerpt": excerpt}
+
+
+def tree_names(text: str) -> list[str]:
+    """Return the paths that the tree of README.md lists: a folder ends in ``/``."""
+    names, folder = [], ""
+    for line in block(text, "tree").group(2).split("\n"):
+        entry = re.fullmatch(r"( *)(\S+)(?:  +(\S.*))?", line)
+        if entry is None or line.startswith("```"):
+            continue
+        indent, name, about = entry.groups()
+        if not about:
+            raise ValueError(f"README.md's tree says nothing of {name}")
+        folder = "" if not indent else folder
+        names.append(folder + name)
+        folder = folder if indent else name
+    return names
+
+
+def git_names() -> list[str]:
+    """Return what the tree must list: top-level entries, and those of the opened folders."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z"],  # noqa: S607 - git is looked up as everywhere
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return sorted(set(_entries(listed.strip("\0").split("\0"))))
+
+
+def _entries(files: Iterable[str]) -> Iterator[str]:
+    for file in files:
+        top, slash, rest = file.partition("/")
+        yield top + slash
+        if slash and top in OPENED:
+            inner, deeper, _ = rest.partition("/")
+            yield f"{top}/{inner}{deeper}"
+
+
+def stale(text: str) -> list[str]:
+    """Return a line for every text of README.md that does not follow from its source."""
+    problems = [
+        f"README.md: {name!r} is stale: refresh it with `uv run python .ci/texts.py --write`"
+        for name, render in GENERATED.items()
+        if block(text, name).group(2).strip("\n") != render()
+    ]
+    listed, known = tree_names(text), git_names()
+    problems += [f"README.md: the tree lists {name} twice" for name in set(listed) if listed.count(name) > 1]
+    problems += [f"README.md: the tree lacks {name}" for name in known if name not in listed]
+    problems += [f"README.md: the tree lists {name}, which git does not know" for name in set(listed) - set(known)]
+    return problems
+
+
+def refreshed(text: str) -> str:
+    """Return README.md with every generated text as it must be."""
+    for name, render in GENERATED.items():
+        found = block(text, name)
+        text = f"{text[: found.start(2)]}\n{render()}\n{text[found.end(2) :]}"
+    return text
+
+
+def main() -> int:
+    """Check, or write; return the exit code."""
+    parser = argparse.ArgumentParser(description="Check or refresh the generated texts of README.md.")
+    parser.add_argument("--write", action="store_true", help="refresh them")
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    if parser.parse_args().write:
+        text = refreshed(text)
+        readme.write_text(text, encoding="utf-8")
+    problems = stale(text)
+    for problem in problems:
+        sys.stdout.write(f"{problem}\n")
+    if not problems:
+        sys.stdout.write("README.md: every generated text is fresh\n")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
