@@ -235,14 +235,14 @@ class Store:
         """Return the folder of a run in progress."""
         return self.home / "work" / fingerprint
 
-    def recover(self) -> None:
-        """Finish or clear what a killed process left behind in `runs/`."""
-        for old in self.runs.glob(".*.old"):
-            final = self.runs / old.name.split(".")[1]
-            if final.exists():
-                shutil.rmtree(old, ignore_errors=True)
+    def recover(self, fingerprint: str) -> None:
+        """Mend or clear what a killed process left of a run; call it with the run's lock held."""
+        final = self.runs / fingerprint
+        for left in sorted(self.runs.glob(f".{fingerprint}.*")):
+            if left.suffix == ".old" and not final.exists():
+                left.rename(final)
             else:
-                old.rename(final)
+                shutil.rmtree(left, ignore_errors=True)
 
     def record_failure(self, fingerprint: str, text: str) -> Path:
         """Keep the traceback of a failed run; return its file."""

@@ -89,10 +89,12 @@ def test_a_kill_between_the_two_renames_is_mended(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.publish(result(), write)
     folder = store.folder("f" * 16)
+    (store.runs / f".{'f' * 16}.half-written").mkdir()
     folder.rename(store.runs / f".{'f' * 16}.abc.old")
     assert not store.finished("f" * 16)
-    store.recover()
+    store.recover("f" * 16)
     assert store.result("f" * 16).val_rsum == 1.0
+    assert [path.name for path in store.runs.iterdir()] == ["f" * 16]
 
 
 def test_durable_keeps_the_old_file_on_failure(tmp_path: Path) -> None:

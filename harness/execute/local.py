@@ -28,7 +28,6 @@ def execute(
         Interrupted: a signal asked for the end; everything up to the last checkpoint is kept.
     """
     store = Store(workspace.home)
-    store.recover()
     outcomes: dict[int, Outcome] = {}
     failures: dict[str, str] = {}
     wanted: dict[str, list[int]] = {}
@@ -60,6 +59,7 @@ def _one(
         if run.parent in failures:
             raise HarnessError(f"its parent run {run.parent} failed: {failures[run.parent]}")
         with hold(workspace.home, run.fingerprint, lambda who: listener.note(f"waiting for {who}")):
+            store.recover(run.fingerprint)
             cached = store.finished(run.fingerprint) and not force
             stored = store.result(run.fingerprint) if cached else None
             result = stored or perform(run, workspace, store, listener.progress)

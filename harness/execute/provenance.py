@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -64,7 +65,8 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(device)
         elif sys.platform == "linux":
             # Resets the kernel's high-water mark of this process, which otherwise remembers earlier runs.
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+            with contextlib.suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
     def bytes(self) -> int:
         """Return the peak in bytes: allocated on an accelerator, resident on a CPU."""
