@@ -9,11 +9,11 @@ from typing import Any
 
 import timm
 import torch
-from harness.api import ParameterError, nearest
 from timm.data.config import resolve_model_data_config
 from timm.models.vgg import VGG
 from torch import Tensor, nn
 
+from harness.api import ParameterError, nearest
 from harness_dualpath.weights import load_package, load_path, not_downloaded
 
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import timm
 import torch
-from harness.api import ParameterError
 from torch import Tensor, nn
 
+from harness.api import ParameterError
 from harness_dualpath.backbone import Scaled, create, data_config, folded, width
 from harness_dualpath.layers import Embed, linear, norm
 from harness_dualpath.views import DRAWS, views_of
@@ -28,7 +28,8 @@ class ImageCNN(nn.Module):
         backbone: name of a timm model.
         weights: ``timm`` downloads timm's own, ``package`` takes those of an index package, ``file:PATH`` a
             .safetensors, .pt or .pth file; ``None`` starts from random ones.
-        head: ``paper`` is Linear -> BN -> ReLU -> Linear -> BN -> ReLU, ``linear`` its second half alone.
+        head: ``paper`` is Linear -> BN -> ReLU -> Linear -> BN -> ReLU, ``linear`` its second half alone,
+            ``affine`` one linear map with a bias, which a loss in closed form can set.
         hidden: width of the paper head's first layer; ``None``: that of the backbone's features.
         relu: end in a ReLU.
         test_before_relu: in evaluation mode, return the feature before that ReLU, as the paper does.
@@ -49,7 +50,7 @@ class ImageCNN(nn.Module):
         dim: int,
         backbone: str = "resnet50",
         weights: str | None = "timm",
-        head: Literal["paper", "linear"] = "paper",
+        head: Literal["paper", "linear", "affine"] = "paper",
         hidden: int | None = None,
         relu: bool = True,
         test_before_relu: bool = True,
@@ -72,8 +73,12 @@ class ImageCNN(nn.Module):
             )
             features = width(self.backbone)
             hidden = features if hidden is None else hidden
-            ending = Embed(
-                hidden if head == "paper" else features, dim, relu=relu, test_before_relu=test_before_relu
+            ending: nn.Module = (
+                nn.Linear(features, dim)
+                if head == "affine"
+                else Embed(
+                    hidden if head == "paper" else features, dim, relu=relu, test_before_relu=test_before_relu
+                )
             )
             before: list[nn.Module] = [nn.BatchNorm1d(features, affine=False)] if standardize else []
             before += [nn.Dropout(feature_dropout)]
@@ -110,6 +115,29 @@ class ImageCNN(nn.Module):
         """Embed pooled features: (batch, features) -> (batch, dim)."""
         output: Tensor = self.projection(features)
         return output
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Return what the last map sees: of (batch, 3, height, width) uint8 views, or of pooled features."""
+        pooled = inputs if inputs.ndim == 2 else self.backbone(self.scaled(inputs))
+        seen: Tensor = self.projection[:-1](pooled)
+        return seen
+
+    @torch.no_grad()
+    def project(self, weight: Tensor, bias: Tensor) -> None:
+        """Set the map of an ``affine`` head: from now on an embedding is ``features @ weight + bias``.
+
+        Args:
+            weight: (features, dim).
+            bias: (dim,).
+
+        Raises:
+            ParameterError: if the head is another.
+        """
+        last = self.projection[-1]
+        if not isinstance(last, nn.Linear):
+            raise ParameterError("only an affine head can be set", hint="Set head: affine in registry.yaml.")
+        last.weight.copy_(weight.T)
+        last.bias.copy_(bias)
 
     def frozen_part(self, frozen: Sequence[str]) -> FrozenBackbone | None:
         """Return the backbone, if `frozen` covers all its parameters and it uses stored statistics."""

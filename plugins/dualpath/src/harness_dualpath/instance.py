@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that torch's own documentation uses
-from harness.api import ParameterError
 from torch import Tensor, nn
 
+from harness.api import ParameterError
 from harness_dualpath.layers import bound
 
 

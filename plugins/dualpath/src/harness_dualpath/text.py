@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
-from harness.api import ParameterError
 from torch import Tensor, nn
 
+from harness.api import ParameterError
 from harness_dualpath.blocks import COUNTS, STAGES, Norm, stack
 from harness_dualpath.layers import Embed, bound
 from harness_dualpath.vectors import WordVectors, read_vectors

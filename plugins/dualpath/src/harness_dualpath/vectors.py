@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import gzip
 import re
+import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from gensim.models import KeyedVectors
-from harness.api import ParameterError, nearest
 
+from harness.api import ParameterError, nearest
 from harness_dualpath.weights import package_folder
 
 PACKAGE = "package:"
@@ -73,9 +75,14 @@ def read_vectors(source: str) -> WordVectors:
         )
     try:
         kind = file_format(path)
-        table = KeyedVectors.load_word2vec_format(
-            str(path), binary=kind == "word2vec binary", no_header=kind == "glove"
-        )
+        with warnings.catch_warnings():
+            # gensim opens a file without a header twice and leaves closing the second to the collector.
+            warnings.simplefilter("ignore", ResourceWarning)
+            table = KeyedVectors.load_word2vec_format(
+                str(path), binary=kind == "word2vec binary", no_header=kind == "glove"
+            )
+        if kind != "word2vec binary":
+            _check_rows(path, table.vector_size, header=kind != "glove")
     except (ValueError, EOFError, OSError, KeyError, IndexError, zlib.error) as error:
         raise ParameterError(f"cannot read the word vectors {path}: {error}") from error
     return WordVectors(rows=table.key_to_index, matrix=table.vectors)
@@ -87,7 +94,7 @@ def file_format(path: Path) -> str:
     Raises:
         ValueError: if it is none of them.
     """
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with _opened(path) as file:
         first, second = file.readline(1 << 16), file.readline(1 << 16)
     header = re.fullmatch(rb"(\d+) (\d+)\s*\n", first)
     if header:
@@ -99,6 +106,18 @@ def file_format(path: Path) -> str:
         f"neither word2vec text, word2vec binary nor GloVe{pickled}; "
         "gensim writes the former with KeyedVectors.save_word2vec_format"
     )
+
+
+def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def _check_rows(path: Path, dim: int, *, header: bool) -> None:
+    """Refuse a row of text with a single number: gensim fills the vector with it in silence."""
+    with _opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            if dim > 1 and line.rstrip().count(b" ") == 1 and not (header and number == 1):
+                raise ValueError(f"line {number} has one number, not {dim}")
 
 
 def _is_row(line: bytes, dim: int | None) -> bool:

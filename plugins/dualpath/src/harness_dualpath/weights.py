@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness.api import ParameterError, nearest
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from harness.api import ParameterError, nearest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,104 @@
+"""Views: their statistics, and that nothing but pixels and number determines one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness_dualpath.views import DRAWS, Views, views_of
+
+
+def views(**parameters: float) -> Views:
+    return Views(height=32, width=32, interpolation="bilinear", **parameters)
+
+
+def ramp(height: int, width: int) -> np.ndarray:
+    """Red is the column, green the row, in 0..255."""
+    red, green = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    return np.stack([red, green, np.zeros_like(red)], axis=-1).round().astype(np.uint8)
+
+
+def test_a_square_image_of_the_right_size_is_its_own_test_view() -> None:
+    raw = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    assert torch.equal(views().test(raw), torch.from_numpy(raw).permute(2, 0, 1))
+
+
+def test_the_test_view_is_the_centre_of_the_longer_side() -> None:
+    view = views().test(ramp(100, 300)).float()
+    assert view[0].min() == pytest.approx(85, abs=3)
+    assert view[0].max() == pytest.approx(170, abs=3)
+    assert view[1].min() == pytest.approx(4, abs=3)
+    assert view[1].max() == pytest.approx(251, abs=3)
+
+
+def test_test_crop_keeps_a_part_of_the_shorter_side() -> None:
+    view = views(test_crop=0.5).test(ramp(100, 100)).float()
+    assert view[1].min() == pytest.approx(64, abs=4)
+    assert view[1].max() == pytest.approx(191, abs=4)
+
+
+def test_views_are_determined_by_pixels_and_number() -> None:
+    raw = ramp(60, 80)
+    other = raw.copy()
+    other[0, 0, 2] = 1
+    first = [views().numbered(raw, k) for k in range(4)]
+    assert all(torch.equal(view, views().numbered(raw.copy(), k)) for k, view in enumerate(first))
+    assert torch.equal(first[0], views().test(raw))
+    assert len({view.numpy().tobytes() for view in first}) == 4
+    assert not torch.equal(first[1], views().numbered(other, 1))
+    # Views must not lean on, or disturb, the random state of training.
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    views().numbered(raw, 1)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_half_of_the_random_views_are_mirrored() -> None:
+    raw = ramp(64, 64)
+    mirrored = [bool(v[0, 0, 0] > v[0, 0, -1]) for v in (views().numbered(raw, k) for k in range(1, 201))]
+    assert 70 <= sum(mirrored) <= 130
+    assert not any(
+        bool(v[0, 0, 0] > v[0, 0, -1]) for v in (views(flip=0).numbered(raw, k) for k in range(1, 20))
+    )
+
+
+def test_random_boxes_have_the_size_and_aspect_that_were_asked_for() -> None:
+    raw, drawn = ramp(300, 300), np.random.default_rng(0).random((500, DRAWS))
+    boxes = [
+        views()._box(raw, (2 * a - 1) * np.log(4 / 3), np.sqrt(0.64 + s * 0.36), x, y)
+        for a, s, x, y, _ in drawn
+    ]
+    width, height = (np.array([b[2] - b[0] for b in boxes]), np.array([b[3] - b[1] for b in boxes]))
+    aspect, longer = width / height, np.maximum(width, height) / 300
+    assert aspect.min() == pytest.approx(3 / 4, abs=0.02)
+    assert aspect.max() == pytest.approx(4 / 3, abs=0.02)
+    assert np.log(aspect).mean() == pytest.approx(0, abs=0.03)
+    assert longer.min() == pytest.approx(0.8, abs=0.02)
+    assert (longer**2).mean() == pytest.approx(0.82, abs=0.02)  # the square is uniform
+
+
+@given(
+    st.integers(1, 400),
+    st.integers(1, 400),
+    st.lists(st.floats(0, 1, exclude_max=True), min_size=DRAWS, max_size=DRAWS),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_draw_stays_inside_an_image_of_any_size(height: int, width: int, draws: list[float]) -> None:
+    raw = np.zeros((height, width, 3), dtype=np.uint8)
+    assert views().random(raw, draws).shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize("wrong", [{"crop_size": 0}, {"crop_aspect": 0.5}, {"flip": 2}, {"test_crop": -1}])
+def test_numbers_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        views(**wrong)
+
+
+def test_the_data_config_sets_size_and_filter() -> None:
+    config = {"input_size": (3, 48, 64), "interpolation": "random"}
+    found = views_of(config)
+    assert (found.height, found.width, found.interpolation) == (48, 64, "bicubic")
+    assert found.test(ramp(30, 30)).shape == (3, 48, 64)
