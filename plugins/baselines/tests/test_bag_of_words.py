@@ -7,8 +7,8 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
-from harness.api import DataError, ParameterError, TrainingError
 
+from harness.api import DataError, ParameterError, TrainingError
 from harness_baselines.vectors import read_vectors
 from harness_baselines.words import BagOfWords
 

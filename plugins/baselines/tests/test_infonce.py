@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from harness.api import ParameterError, Reporting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.api import ParameterError, Reporting
 from harness_baselines.infonce import InfoNce
 
 

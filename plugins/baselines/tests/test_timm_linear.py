@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import timm
 import torch
-from harness.api import CachedEncoder, FrozenPart, ParameterError
 from safetensors.torch import save_file
 
+from harness.api import CachedEncoder, FrozenPart, ParameterError
 from harness_baselines.cca import Affine
 from harness_baselines.photograph import TimmLinear
 

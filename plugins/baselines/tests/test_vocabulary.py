@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from harness.api import ParameterError, TrainingError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.api import ParameterError, TrainingError
 from harness_baselines.tfidf import TfIdf
 from harness_baselines.vocabulary import Vocabulary, tokenize
 

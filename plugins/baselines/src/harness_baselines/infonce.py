@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from harness.api import ParameterError
 from torch import Tensor, nn
 from torch.nn import functional
+
+from harness.api import ParameterError
 
 MAX_SCALE = 100.0  # of the logits, as in CLIP: beyond it a learned temperature has run away
 

@@ -10,12 +10,13 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 import timm
 import torch
-from harness.api import ParameterError, nearest
 from PIL import Image
 from torch import Tensor, nn
 
+from harness.api import ParameterError, nearest
 from harness_baselines.weights import fill
 
 Pixels = npt.NDArray[np.uint8]
@@ -161,7 +162,7 @@ class TimmLinear(nn.Module):
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return (
             f"timm-linear 1: {self._name} of timm {timm.__version__}, weights {digest.hexdigest()[:32]}, "
-            f"bicubic {self._side}, mean {self._mean}, std {self._std}"
+            f"bicubic {self._side} by Pillow {PIL.__version__}, mean {self._mean}, std {self._std}"
         )
 
 

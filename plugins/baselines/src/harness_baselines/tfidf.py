@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from harness.api import ParameterError
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harness.api import ParameterError
 from harness_baselines.vocabulary import Vocabulary
 
 

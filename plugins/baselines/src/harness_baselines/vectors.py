@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from harness.api import DataError, ParameterError
 
 Vectors = dict[str, npt.NDArray[np.float32]]

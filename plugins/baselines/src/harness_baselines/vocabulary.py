@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 import torch
-from harness.api import TrainingError
 from torch import Tensor
+
+from harness.api import TrainingError
 
 # Letters and digits, held together by hyphens and apostrophes: "t-shirt", "dog's"; punctuation is left out.
 _WORD = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*")

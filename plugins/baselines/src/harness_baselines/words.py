@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from harness.api import ParameterError
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harness.api import ParameterError
 from harness_baselines.vectors import Vectors, read_vectors
 from harness_baselines.vocabulary import Vocabulary, tokenize
 
