@@ -100,12 +100,15 @@ class PixelInputs:
 
     def batches(self, order: Ints, views: Ints, size: int, seed: int | None) -> Iterator[Tensor]:
         """Yield prepared pixels; each image's augmentation depends on `seed` and the image, not on the worker."""
+        import torch
         from torch.utils.data import DataLoader
 
         loader: DataLoader[Tensor] = DataLoader(
             _Pixels(self, seed),  # type: ignore[arg-type] # a map-style dataset by protocol
             batch_sampler=[order[start : start + size].tolist() for start in range(0, len(order), size)],
             num_workers=self.workers,
+            # Its own: drawing from the global one would shift the dropout of an epoch that is resumed.
+            generator=torch.Generator(),
             pin_memory=self.device != "cpu",
         )
         for batch in loader:

@@ -1,0 +1,98 @@
+"""What an epoch sees depends on its seed and on nothing else: not on workers, batches, or what ran before."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from harness.data import OpenDataset
+from harness.errors import TrainingError
+from harness.inputs import FeatureInputs, PixelInputs, prepare_captions
+from harness.protocols import Record, Split
+
+N = 7
+RECORDS = tuple(Record(image=f"i{k}", split="train", captions=("x",)) for k in range(N))
+ORDER = np.array([3, 0, 6, 1, 5, 2, 4])
+FIRST = np.zeros(N, dtype=np.int64)
+
+
+class Drawn:
+    def pixels(self, record: Record) -> np.ndarray:
+        return np.full((2, 2, 3), int(record.image[1:]), np.uint8)
+
+    def content(self, record: Record) -> str:
+        return record.image
+
+
+class Noisy(nn.Module):
+    """Adds noise in training, of torch's global state as the protocol says."""
+
+    def prepare(self, raw: np.ndarray, *, training: bool) -> Tensor:
+        plain = torch.from_numpy(raw.copy()).float().mean((0, 1))
+        return plain + torch.rand(3) if training else plain
+
+
+def pixels(workers: int = 0) -> PixelInputs:
+    dataset = OpenDataset("drawn", "passport", RECORDS, Drawn())
+    return PixelInputs(dataset, Split("train", RECORDS), Noisy(), device="cpu", workers=workers)
+
+
+def drawn(inputs: PixelInputs, order: np.ndarray, size: int, seed: int | None) -> dict[int, list[float]]:
+    rows = torch.cat(list(inputs.batches(order, FIRST[: len(order)], size, seed)))
+    return {int(index): row.tolist() for index, row in zip(order, rows, strict=True)}
+
+
+# torch advises against more workers than there are cores.
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_augmentation_depends_on_the_seed_and_the_image_alone() -> None:
+    whole = drawn(pixels(), ORDER, 3, seed=5)
+    assert drawn(pixels(workers=2), ORDER, 3, seed=5) == whole
+    torch.manual_seed(99)
+    assert drawn(pixels(), ORDER[::-1], 2, seed=5) == whole
+    # Resumed in the middle of an epoch.
+    assert drawn(pixels(), ORDER[3:], 3, seed=5) == {int(k): whole[int(k)] for k in ORDER[3:]}
+    other = drawn(pixels(), ORDER, 3, seed=6)
+    assert all(other[k] != whole[k] for k in range(N))
+    noise = {tuple(value - k for value in row) for k, row in whole.items()}
+    assert len(noise) == N
+
+
+def test_test_time_is_not_augmented() -> None:
+    assert drawn(pixels(), ORDER, 4, seed=None) == {k: [float(k)] * 3 for k in range(N)}
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_reading_pixels_leaves_the_random_state_of_training_alone(workers: int) -> None:
+    # Dropout draws from it: an epoch that is resumed opens its images a second time.
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    list(pixels(workers).batches(ORDER, FIRST, 3, 5))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_features_come_by_image_and_view() -> None:
+    features = torch.arange(2 * N).reshape(2, N, 1)
+    inputs = FeatureInputs(features)
+    views = np.array([0, 1, 0, 1, 0, 1, 0])
+    batches = list(inputs.batches(ORDER, views, 3, None))
+    assert [len(batch) for batch in batches] == [3, 3, 1]
+    expected = [view * N + image for image, view in zip(ORDER, views, strict=True)]
+    assert torch.cat(batches).flatten().tolist() == expected
+
+
+class Letters(nn.Module):
+    def prepare(self, raw: str, *, training: bool) -> Tensor:
+        assert not training
+        return torch.tensor([ord(letter) for letter in raw])
+
+
+def test_captions_are_stacked_in_order() -> None:
+    assert prepare_captions(Letters(), ["ab", "cd"], "cpu").tolist() == [[97, 98], [99, 100]]
+
+
+def test_captions_of_different_shapes_are_an_error_of_the_encoder() -> None:
+    with pytest.raises(TrainingError, match=r"Letters\.prepare returned .*\((2|3),\).*\((2|3),\)"):
+        prepare_captions(Letters(), ["ab", "abc"], "cpu")
