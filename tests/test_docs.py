@@ -1,0 +1,126 @@
+"""The texts in docs/: what they claim of the code is compared with it, and their plugin is installed and run."""
+
+from __future__ import annotations
+
+import configparser
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from harness.registry import Registry, Stage
+from harness.registry.axes import FIELDS
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+
+
+def files_of(page: Path) -> dict[str, str]:
+    """Return the files that a page holds: a path in backticks on a line of its own, then a block."""
+    found = re.findall(r"^`([^`\n]+)`\n\n```\w+\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    return dict(found)
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    """Write the plugin of the page as an installer would leave it: files, and the metadata of a distribution."""
+    folder = tmp_path / "hinge"
+    for name, text in files_of(DOCS / "writing-a-plugin.md").items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    metadata = folder / "src" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n", encoding="utf-8"
+    )
+    points = configparser.ConfigParser()
+    points.read_dict(project["entry-points"])
+    with io.StringIO() as text:
+        points.write(text)
+        (metadata / "entry_points.txt").write_text(text.getvalue(), encoding="utf-8")
+    return folder
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("HARNESS_")},
+        "PYTHONPATH": str(folder / "src"),
+        "HARNESS_HOME": str(folder / "home"),
+        "OMP_NUM_THREADS": "1",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_the_plugin_of_the_page_is_found_tested_and_trained(plugin: Path) -> None:
+    listed = run(plugin, "harness.cli", "list", "--json", "--strict")
+    assert listed.returncode == 0, listed.stderr
+    components = json.loads(listed.stdout)["components"]
+    assert [c["distribution"] for c in components if c["name"] == "hinge"] == ["retrieval-harness-hinge"]
+
+    tested = run(plugin, "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "tests")
+    assert tested.returncode == 0, tested.stdout
+    assert "2 passed" in tested.stdout
+
+    trained = run(plugin, "harness.cli", "run", "--matrix", "hinge", "--threads", "1", "--json")
+    assert trained.returncode == 0, trained.stderr
+    cells = {cell["labels"]["variant"]: cell for cell in json.loads(trained.stdout)["cells"]}
+    assert {label: cell["status"] for label, cell in cells.items()} == dict.fromkeys(
+        ("hardest", "all", "infonce"), "done"
+    )
+    assert len({cell["fingerprint"] for cell in cells.values()}) == 3
+    history = plugin / "home" / "runs" / cells["hardest"]["fingerprint"] / "history.jsonl"
+    last = json.loads(history.read_text(encoding="utf-8").splitlines()[-1])
+    assert 0 < last["hinge.active"] <= 1
+
+
+def table(page: Path, heading: str) -> list[list[str]]:
+    """Return the rows of the first table below a heading, cells without backticks."""
+    below = page.read_text(encoding="utf-8").split(f"\n{heading}\n", 1)[1]
+    lines = re.search(r"(?:^\|[^\n]*\n)+", below, re.M)
+    assert lines is not None, heading
+    rows = lines.group().strip().split("\n")[2:]
+    return [[cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
+
+
+def test_the_table_of_stage_fields_has_all_of_them_with_their_defaults() -> None:
+    documented = {row[0]: row[1] for row in table(DOCS / "registry.md", "## Stages")}
+    fields = {name: field for name, field in Stage.model_fields.items() if name != "name"}
+    assert list(documented) == [*fields, "like"]
+    for name, field in fields.items():
+        if field.is_required():
+            assert documented[name] == "required", name
+        else:
+            default = field.get_default(call_default_factory=True)
+            assert json.loads(documented[name]) == (list(default) if isinstance(default, tuple) else default), name
+
+
+def test_the_table_of_axis_fields_has_all_of_them() -> None:
+    assert [row[0] for row in table(DOCS / "registry.md", "## Matrices")] == list(FIELDS)
+
+
+def test_the_registry_of_the_page_is_one(tmp_path: Path) -> None:
+    examples = files_of(DOCS / "registry.md")
+    assert examples
+    for name, text in examples.items():
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        registry = Registry.load(path)
+        assert registry.matrices
+
+
+def test_every_entry_that_the_pages_name_is_in_the_registry() -> None:
+    registry = Registry.load(ROOT / "registry.yaml")
+    text = "".join(page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *DOCS.glob("*.md")])
+    matrices = set(re.findall(r"--matrix (\w[\w-]*)", text)) - {"hinge"}
+    assert matrices
+    assert matrices <= set(registry.matrices)
