@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 import numpy as np
 import pytest
 import torch
@@ -73,7 +75,7 @@ def test_relu_ends_training_features_and_not_those_of_the_test() -> None:
     assert model.train().head(features).min() == 0
     before = model.eval().head(features)
     assert before.min() < 0
-    model.projection[-1].test_before_relu = False
+    model.projection.embed.test_before_relu = False
     assert torch.equal(model.head(features), before.relu())
     assert encoder(relu=False).train().head(features).min() < 0
 
@@ -215,3 +217,9 @@ def test_wrong_parameters_are_named() -> None:
         encoder(test_crop=1.5)
     with pytest.raises(ParameterError, match=r"dropout probability .* got 1.5"):
         encoder(feature_dropout=1.5)
+
+
+def test_a_glob_names_all_new_normalisation() -> None:
+    model = encoder(standardize=True)
+    scales = [name for name, _ in model.projection.named_parameters() if fnmatchcase(name, "*norm.weight")]
+    assert scales == ["hidden_norm.weight", "embed.norm.weight"]

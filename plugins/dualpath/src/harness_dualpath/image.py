@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -80,14 +81,20 @@ class ImageCNN(nn.Module):
                     hidden if head == "paper" else features, dim, relu=relu, test_before_relu=test_before_relu
                 )
             )
-            before: list[nn.Module] = [nn.BatchNorm1d(features, affine=False)] if standardize else []
-            before += [nn.Dropout(feature_dropout)]
+            # Named, so that a stage's parameter groups can tell weights from normalisation.
+            steps: dict[str, nn.Module] = {}
+            if standardize:
+                steps["standardize"] = nn.BatchNorm1d(features, affine=False)
+            steps["feature_dropout"] = nn.Dropout(feature_dropout)
             if head == "paper":
-                before += [linear(features, hidden), norm(hidden), nn.ReLU(), nn.Dropout(hidden_dropout)]
+                steps["hidden"] = linear(features, hidden)
+                steps["hidden_norm"] = norm(hidden)
+                steps["hidden_relu"] = nn.ReLU()
+                steps["hidden_dropout"] = nn.Dropout(hidden_dropout)
         except ValueError as error:
             raise ParameterError(f"image encoder: {error}") from error
         self.scaled = Scaled(config["mean"], config["std"])
-        self.projection = nn.Sequential(*before, ending)
+        self.projection = nn.Sequential(OrderedDict(steps, embed=ending))
 
     @property
     def frozen(self) -> bool:
