@@ -57,7 +57,12 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
         "OMP_NUM_THREADS": "1",
     }
     return subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
 
 
@@ -101,7 +106,9 @@ def test_the_table_of_stage_fields_has_all_of_them_with_their_defaults() -> None
             assert documented[name] == "required", name
         else:
             default = field.get_default(call_default_factory=True)
-            assert json.loads(documented[name]) == (list(default) if isinstance(default, tuple) else default), name
+            assert json.loads(documented[name]) == (
+                list(default) if isinstance(default, tuple) else default
+            ), name
 
 
 def test_the_table_of_axis_fields_has_all_of_them() -> None:
