@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -155,8 +155,8 @@ class Store:
         """Return the folder of a finished run."""
         return self.runs / fingerprint
 
-    def damage(self, fingerprint: str) -> list[str]:
-        """Return the stored files whose size or sha256 differs from the manifest, or that are missing."""
+    def damage(self, fingerprint: str, names: Collection[str] | None = None) -> list[str]:
+        """Return the stored files, of `names` or of all, that are missing or whose sha256 is not the manifest's."""
         folder = self.runs / fingerprint
         try:
             files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
@@ -165,7 +165,8 @@ class Store:
         return [
             str(folder / name)
             for name, expected in files.items()
-            if not (folder / name).is_file() or _sha256(folder / name) != expected
+            if (names is None or name in names)
+            and (not (folder / name).is_file() or _sha256(folder / name) != expected)
         ]
 
     def checked(self, fingerprint: str, name: str) -> Path:

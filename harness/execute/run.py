@@ -19,7 +19,7 @@ from harness.execute.provenance import PeakMemory, hardware, versions
 from harness.features import load_features
 from harness.inputs import FeatureInputs, ImageInputs, PixelInputs, derive, prepare_captions
 from harness.plan import Part, RunSpec
-from harness.protocols import SPLITS, CachedEncoder, Split
+from harness.protocols import SPLITS, CachedEncoder, FrozenPart, Split
 from harness.ranking import rsum
 from harness.specs import Kind
 from harness.store import Result, Store
@@ -51,14 +51,26 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, progress: Progres
     import torch
 
     torch.set_num_threads(workspace.threads)
+    # A component of an earlier run may have turned these; every run starts from the same.
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
     started, memory = time.monotonic(), PeakMemory(workspace.device)
     dataset = open_dataset(spec.dataset, workspace.data, workspace.catalog)
     splits = {name: dataset.split(name, spec.limit) for name in SPLITS}
     model = _model(spec, workspace, splits["train"])
-    if spec.parent is not None:
-        _inherit(model, store.weights(spec.parent))
+    inherited = store.weights(spec.parent) if spec.parent is not None else {}
+    if inherited:
+        _inherit(model, inherited)
     frozen = tuple(spec.stage.freeze)
-    galleries = _galleries(spec, workspace, dataset, splits, model, _guarded(progress, workspace))
+    part = _frozen_part(spec, model)
+    # A cached frozen part is told by its address and need not be stored with every run. All else is: what a
+    # parent trained, and what batch statistics may still change.
+    unsaved = tuple(
+        name
+        for name in model.root.state_dict()
+        if part is not None and name.startswith("image.") and matches(name, frozen) and name not in inherited
+    )
+    galleries = _galleries(spec, workspace, dataset, splits, model, part, _guarded(progress, workspace))
     ready = time.monotonic()
 
     def validate() -> float:
@@ -73,6 +85,7 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, progress: Progres
             texts=galleries["train"].texts,
             stage=spec.stage,
             seed=spec.seed,
+            unsaved=unsaved,
             validate=validate,
             checkpoint=store.work(spec.fingerprint) / "checkpoint.pt",
             progress=progress,
@@ -106,7 +119,7 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, progress: Progres
     def write(folder: Path) -> None:
         from safetensors.torch import save_file
 
-        weights = {name: t.contiguous().cpu() for name, t in model.state(frozen).items()}
+        weights = {name: t.contiguous().cpu() for name, t in model.state(unsaved).items()}
         save_file(weights, folder / "weights.safetensors")
         write_embeddings(folder / "embeddings.safetensors", ranking)
         write_ranks(folder / "ranks.parquet", ranking)
@@ -121,12 +134,7 @@ def score(
     result: Result, spec: RunSpec, evaluators: tuple[Part, ...], workspace: Workspace, store: Store
 ) -> Result:
     """Compute the figures that a stored run lacks, from its stored ranks and embeddings alone."""
-    wanted = {part.name: part for part in evaluators}
-    missing = {
-        name: part
-        for name, part in wanted.items()
-        if _identity(part) != _stored_identity(result.figures.get(name))
-    }
+    missing = lacking(result, evaluators)
     if not missing:
         return result
     dataset = open_dataset(spec.dataset, workspace.data, workspace.catalog)
@@ -142,6 +150,15 @@ def score(
     updated = Result(**{**vars(result), "figures": figures})
     store.update(updated)
     return updated
+
+
+def lacking(result: Result, evaluators: tuple[Part, ...]) -> dict[str, Part]:
+    """Return the evaluators, by name, whose figures a result does not hold as they would be computed now."""
+    return {
+        part.name: part
+        for part in evaluators
+        if _identity(part) != _stored_identity(result.figures.get(part.name))
+    }
 
 
 def _identity(part: Part) -> dict[str, Any]:
@@ -205,18 +222,24 @@ def _inherit(model: Model, weights: Mapping[str, Tensor]) -> None:
     model.load(shared, rest)
 
 
+def _frozen_part(spec: RunSpec, model: Model) -> FrozenPart | None:
+    if not isinstance(model.image, CachedEncoder):
+        return None
+    patterns = [glob.removeprefix("image.") for glob in spec.stage.freeze if glob.startswith("image.")]
+    return model.image.frozen_part(patterns)
+
+
 def _galleries(
     spec: RunSpec,
     workspace: Workspace,
     dataset: OpenDataset,
     splits: Mapping[str, Split],
     model: Model,
+    part: FrozenPart | None,
     progress: Progress,
 ) -> dict[str, Gallery]:
     import torch
 
-    patterns = [glob.removeprefix("image.") for glob in spec.stage.freeze if glob.startswith("image.")]
-    part = model.image.frozen_part(patterns) if isinstance(model.image, CachedEncoder) else None
     galleries = {}
     for name, split in splits.items():
         images: ImageInputs

@@ -1,0 +1,161 @@
+"""Encoders and losses of a few hundred parameters; `fault` says how an encoder breaks its contract."""
+
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from harness.api import TrainPairs
+from harness_toy.log import digest, note
+
+INPUTS, WIDTH, LENGTH, TABLE = 48, 12, 8, 64
+
+
+def flat(raw: np.ndarray) -> Tensor:
+    return torch.from_numpy(raw.copy()).float().div(255).flatten()
+
+
+class Backbone:
+    """The frozen part; `drift` changes its key."""
+
+    def __init__(self, layer: nn.Linear, drift: str) -> None:
+        self.layer = layer
+        self.key = f"toy {drift} {digest(layer.state_dict())}"
+        self.shape = (WIDTH,)
+
+    def view(self, raw: np.ndarray, index: int) -> Tensor:
+        generator = torch.Generator().manual_seed(index)
+        return flat(raw) + (0.1 * torch.randn(INPUTS, generator=generator) if index else 0.0)
+
+    @torch.no_grad()
+    def compute(self, batch: Tensor) -> Tensor:
+        note(f"compute {len(batch)}")
+        return torch.relu(self.layer(batch))
+
+
+class Frozen(nn.Module):
+    """A backbone whose output is cached where it is frozen, dropout, and a linear head."""
+
+    def __init__(self, *, dim: int, drift: str = "") -> None:
+        super().__init__()
+        self.backbone = nn.Linear(INPUTS, WIDTH, bias=False)
+        nn.init.orthogonal_(self.backbone.weight, generator=torch.Generator().manual_seed(7))
+        self.top = nn.Linear(WIDTH, dim)
+        self.drift, self.first = drift, True
+
+    def prepare(self, raw: np.ndarray, *, training: bool) -> Tensor:
+        return flat(raw)
+
+    def frozen_part(self, frozen: Sequence[str]) -> Backbone | None:
+        return Backbone(self.backbone, self.drift) if "backbone.*" in frozen else None
+
+    def head(self, features: Tensor) -> Tensor:
+        if self.training and self.first:
+            self.first = False
+            note(f"image starts from {digest(self.top.state_dict())}")
+        return self.top(functional.dropout(features, 0.2, self.training))
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return self.head(torch.relu(self.backbone(batch)))
+
+
+class Direct(nn.Module):
+    """No frozen part; augments with noise, and drops features at random."""
+
+    def __init__(self, *, dim: int) -> None:
+        super().__init__()
+        self.top = nn.Linear(INPUTS, dim)
+
+    def prepare(self, raw: np.ndarray, *, training: bool) -> Tensor:
+        return flat(raw) + (0.1 * torch.randn(INPUTS) if training else 0.0)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return self.top(functional.dropout(batch, 0.2, self.training))
+
+
+class Words(nn.Module):
+    """A bag of words. TOY_SLEEP seconds pass at each training step, so that a test can hit one."""
+
+    def __init__(self, *, dim: int, fault: str = "") -> None:
+        super().__init__()
+        self.table = nn.EmbeddingBag(TABLE, dim)
+        self.dim, self.fault, self.first = dim, fault, True
+        if fault == "default dtype":
+            torch.set_default_dtype(torch.float64)
+
+    def prepare(self, raw: str, *, training: bool) -> Tensor:
+        ids = [zlib.crc32(word.encode()) % TABLE for word in raw.split()][:LENGTH]
+        length = len(ids) if self.fault == "lengths" else LENGTH
+        return torch.tensor((ids + [0] * LENGTH)[:length])
+
+    def forward(self, batch: Tensor) -> Tensor:
+        if self.training:
+            note("step")
+            time.sleep(float(os.environ.get("TOY_SLEEP", "0")))
+            if self.first:
+                self.first = False
+                note(f"text starts from {digest(self.table.state_dict())}")
+        return self._broken(functional.dropout(self.table(batch), 0.2, self.training))
+
+    def _broken(self, output: Tensor) -> Tensor:
+        match self.fault:
+            case "raises":
+                raise ZeroDivisionError("boom in forward")
+            case "exits":
+                raise SystemExit(0)
+            case "nan":
+                return output * torch.nan
+            case "nan on test":
+                return output if self.training else output * torch.nan
+            case "shape":
+                return torch.cat([output, output], 1)
+            case "rows":
+                return output[:-1] if not self.training else output
+            case "prints":
+                print("a plugin talks")
+        return output
+
+
+class Contrast(nn.Module):
+    """InfoNCE with a learned scale."""
+
+    def __init__(self, *, scale: float = 5.0) -> None:
+        super().__init__()
+        note("training")
+        self.scale = nn.Parameter(torch.tensor(scale))
+
+    def forward(self, image: Tensor, text: Tensor, group: Tensor) -> Tensor:
+        scores = self.scale * functional.normalize(image, dim=1) @ functional.normalize(text, dim=1).T
+        return functional.cross_entropy(scores, torch.arange(len(group)))
+
+    def figures(self) -> Mapping[str, Tensor]:
+        return {"scale": self.scale.detach()}
+
+
+class Ridge(nn.Module):
+    """Regress the captions' embeddings on the features of `Frozen`."""
+
+    def __init__(self, *, strength: float = 1.0) -> None:
+        super().__init__()
+        note("training")
+        self.strength = strength
+
+    @torch.no_grad()
+    def fit(self, image: Any, text: Any, train: TrainPairs) -> Mapping[str, float]:
+        x = torch.cat(list(train.images()))[train.caption_image]
+        y = text.eval()(torch.cat(list(train.texts())))
+        weight = torch.linalg.solve(x.T @ x + self.strength * torch.eye(x.shape[1]), x.T @ y)
+        image.top.weight.copy_(weight.T)
+        image.top.bias.zero_()
+        return {"error": float((x @ weight - y).square().mean())}
+
+    def forward(self, image: Tensor, text: Tensor, group: Tensor) -> Tensor:
+        raise NotImplementedError
