@@ -55,22 +55,22 @@ class Model:
         """The losses by their registry name."""
         return dict(self.root["loss"].items())  # type: ignore[operator]
 
-    def state(self, frozen: tuple[str, ...]) -> dict[str, Tensor]:
-        """Return everything but the frozen part, which its own weights' hash names, as detached tensors."""
+    def state(self, unsaved: tuple[str, ...]) -> dict[str, Tensor]:
+        """Return all weights but those whose names match `unsaved`, as detached tensors."""
         return {
             name: tensor.detach()
             for name, tensor in self.root.state_dict().items()
-            if not matches(name, frozen)
+            if not matches(name, unsaved)
         }
 
-    def load(self, state: Mapping[str, Tensor], frozen: tuple[str, ...]) -> None:
+    def load(self, state: Mapping[str, Tensor], unsaved: tuple[str, ...]) -> None:
         """Load what `state` returned.
 
         Raises:
             TrainingError: names parameters that are missing or unknown.
         """
         result = self.root.load_state_dict(dict(state), strict=False)
-        missing = [name for name in result.missing_keys if not matches(name, frozen)]
+        missing = [name for name in result.missing_keys if not matches(name, unsaved)]
         if missing or result.unexpected_keys:
             raise TrainingError(
                 f"the stored weights do not fit the model: missing {missing}, unknown {result.unexpected_keys}"
@@ -118,6 +118,7 @@ class Task:
         texts: (m, ...) its prepared captions.
         stage: schedule and optimiser.
         seed: drives order, captions, views, dropout.
+        unsaved: globs over names that stay out of checkpoints: a frozen part whose own address tells its weights.
         validate: returns rSum on val, 0..600, of the model as it stands.
         checkpoint: file that holds a run in progress.
         progress: called with phase, steps done, steps in all and a note.
@@ -130,6 +131,7 @@ class Task:
     texts: Tensor
     stage: Stage
     seed: int
+    unsaved: tuple[str, ...]
     validate: Callable[[], float]
     checkpoint: Path
     progress: Callable[[str, int, int, str], None]
@@ -154,6 +156,7 @@ def _solve(task: Task, closed: Mapping[str, ClosedFormLoss]) -> Trained:
         raise TrainingError(f"the closed-form loss {next(iter(closed))!r} cannot be mixed with other losses")
     start = time.monotonic()
     task.progress("solve", 0, 1, "closed form")
+    task.model.root.eval()
     figures = next(iter(closed.values())).fit(task.model.image, task.model.text, _Pairs(task))
     seconds = time.monotonic() - start
     rsum = task.validate()
@@ -188,9 +191,9 @@ class _Pairs:
 class _Training:
     def __init__(self, task: Task) -> None:
         self.task, self.stage, self.model = task, task.stage, task.model
-        self.frozen = tuple(task.stage.freeze)
+        frozen = tuple(task.stage.freeze)
         for name, parameter in self.model.root.named_parameters():
-            parameter.requires_grad_(not matches(name, self.frozen))
+            parameter.requires_grad_(not matches(name, frozen))
         self.optimizer = build_optimizer(self.model.root, self.stage)
         self.batch = min(self.stage.batch, len(task.split.records))
         # A last batch of one would break batch normalisation; it joins the next epoch's draw instead.
@@ -210,7 +213,7 @@ class _Training:
             state.step, state.sums = 0, {}
             self._pause(finished=state.epoch > stage.epochs)
         self._clock()
-        self.model.load(state.best, self.frozen)
+        self.model.load(state.best, self.task.unsaved)
         return Trained(state.history, state.best_epoch, state.best_rsum, state.seconds, resumed)
 
     def _epoch(self) -> None:
@@ -281,7 +284,7 @@ class _Training:
             row["val.rsum"] = rsum = self.task.validate()
             if rsum > state.best_rsum:
                 state.best_rsum, state.best_epoch, state.misses = rsum, state.epoch, 0
-                state.best = {k: v.cpu().clone() for k, v in self.model.state(self.frozen).items()}
+                state.best = {k: v.cpu().clone() for k, v in self.model.state(self.task.unsaved).items()}
             else:
                 state.misses += 1
         self._clock()
@@ -314,7 +317,7 @@ class _Training:
         state = self.state
         content = {
             "state": dict(vars(state)),
-            "model": self.model.state(self.frozen),
+            "model": self.model.state(self.task.unsaved),
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -336,7 +339,7 @@ class _Training:
                 f"cannot read the checkpoint {path}: {error}", hint="Delete it; the run then starts anew."
             ) from error
         self.state = State(**content["state"])
-        self.model.load(content["model"], self.frozen)
+        self.model.load(content["model"], self.task.unsaved)
         self.optimizer.load_state_dict(content["optimizer"])
         torch.set_rng_state(content["random"])
         if content["cuda"] and torch.cuda.is_available():

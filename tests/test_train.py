@@ -94,6 +94,7 @@ def task(path: Path, m: Model, s: Stage, **fields: Any) -> Task:
         "texts": texts,
         "stage": s,
         "seed": 3,
+        "unsaved": (),
         "validate": scores(),
         "checkpoint": path / "checkpoint.pt",
         "progress": lambda *_: None,
@@ -133,7 +134,7 @@ def test_frozen_parts_stay_and_are_not_stored(tmp_path: Path) -> None:
     m = model()
     before = m.image.layers[0].weight.detach().clone()
     frozen = ("image.*",)
-    train(task(tmp_path, m, stage(freeze=list(frozen))))
+    train(task(tmp_path, m, stage(freeze=list(frozen)), unsaved=frozen))
     assert torch.equal(m.image.layers[0].weight, before)
     assert set(m.state(frozen)) == {"text.table.weight", "loss.pull.scale"}
 

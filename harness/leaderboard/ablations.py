@@ -13,7 +13,7 @@ from harness.leaderboard.rows import Row, natural
 from harness.leaderboard.tables import OTHER_PROTOCOL, cell, duration, millions, spread
 
 MATRIX = "ablations"
-REFERENCE = "full"
+REFERENCES = ("full", "instance")
 EVALUATOR = "recall"
 FILL = ("harness run --matrix ablations",)
 _FIGURES = ("i2t R@1", "t2i R@1", "rSum", "seeds", "Δ rSum", "pairs", "parameters", "training")
@@ -62,7 +62,7 @@ def printed(folder: Path) -> int:
 
 def reference(groups: Sequence[Group]) -> Group:
     """Return the group with the label `full`, else the first."""
-    return next((group for group in groups if REFERENCE in group.labels), groups[0])
+    return next((group for name in REFERENCES for group in groups if name in group.labels), groups[0])
 
 
 def _table(groups: Sequence[Group]) -> str:
