@@ -62,6 +62,8 @@ def load_features(
     # One process computes a view, the others wait for it and then read it.
     with hold(home, f"features-{folder.name}"):
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".*.tmp"):  # by a process that was killed: this one holds the lock
+            left.unlink()
         for start in starts:
             path = folder / f"{start:08d}.npy"
             if not path.exists():

@@ -96,6 +96,7 @@ def test_only_the_missing_shard_is_computed(tmp_path: Path) -> None:
     part = Part()
     assert (load(tmp_path, part) == first).all()
     assert part.seen == [4, 5, 6, 7]
+    assert list(tmp_path.glob("features/*/.*")) == []
 
 
 @pytest.mark.parametrize(
@@ -175,3 +176,4 @@ def test_a_write_that_is_killed_leaves_no_half_shard(tmp_path: Path) -> None:
     part = Part()
     assert (load(tmp_path, part) == first).all()
     assert part.seen == [4, 5, 6, 7]
+    assert list(tmp_path.glob("features/*/.*")) == []

@@ -97,6 +97,15 @@ def test_a_kill_between_the_two_renames_is_mended(tmp_path: Path) -> None:
     assert [path.name for path in store.runs.iterdir()] == ["f" * 16]
 
 
+def test_damage_can_be_asked_of_some_files(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.publish(result(), write)
+    path = store.folder("f" * 16) / "history.jsonl"
+    path.unlink()
+    assert store.damage("f" * 16, {"result.json"}) == []
+    assert store.damage("f" * 16, {"result.json", "history.jsonl"}) == [str(path)]
+
+
 def test_durable_keeps_the_old_file_on_failure(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("old")

@@ -31,9 +31,11 @@ def show(
         what = "no run" if not found else f"{len(found)} runs"
         hint = "" if known else "The store is empty; fill it with: harness run"
         raise InputError(f"{what} {run!r} in {store.home}{nearest(run, found or known[:20])}", hint=hint)
+    # What is shown is checked first; other files are only named below where they are damaged.
+    store.checked(found[0], "result.json")
     result = store.result(found[0])
     folder = store.folder(found[0])
-    lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = store.checked(found[0], "history.jsonl").read_text(encoding="utf-8").splitlines()
     history = [json.loads(line) for line in lines]
     if as_json:
         emit({"result": dataclasses.asdict(result), "history": history, "folder": str(folder)})

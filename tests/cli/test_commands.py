@@ -1,0 +1,208 @@
+"""What each command prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Invoke = Callable[..., tuple[int, str, str]]
+RUN = ("run", "--threads", "1", "--device", "cpu")
+
+
+def test_json_is_all_of_standard_output(invoke: Invoke, toy_log: Any, tmp_path: Path) -> None:
+    code, out, err = invoke(*RUN, "--matrix", "whole", "--json")
+    assert code == 0, err
+    report = json.loads(out)
+    assert report["matrix"] == "whole"
+    assert [cell["labels"]["variant"] for cell in report["cells"]] == ["plain", "direct", "closed", "after"]
+    assert {cell["status"] for cell in report["cells"]} == {"done"}
+    assert set(report["cells"][0]["figures"]["recall"]) == {"i2t.recall@1", "t2i.recall@1", "rsum"}
+    assert "[1/4] variant=plain" in err
+
+    code, out, err = invoke(*RUN, "--matrix", "whole", "--json")
+    assert (code, {cell["status"] for cell in json.loads(out)["cells"]}) == (0, {"cached"})
+    assert len(toy_log.events("training")) == 4
+    assert "from the store" in err
+
+    code, out, _ = invoke("plan", "--matrix", "whole", "--json")
+    made = json.loads(out)
+    assert code == 0
+    assert [cell["stored"] for cell in made["cells"]] == [True] * 4
+    assert len(made["runs"]) == 4
+    assert invoke("run", "--matrix", "whole", "--dry-run", "--json")[:2] == (0, out)
+
+    run = report["cells"][0]["fingerprint"]
+    code, out, _ = invoke("show", run[:6], "--json")
+    shown = json.loads(out)
+    assert code == 0
+    assert shown["result"]["fingerprint"] == run
+    assert [row["epoch"] for row in shown["history"]] == [1, 2, 3, 4]
+    assert Path(shown["folder"]) == tmp_path / "home" / "runs" / run
+
+    code, out, _ = invoke("doctor", "--json")
+    assert code == 0
+    checked = json.loads(out)
+    assert (checked["runs"], checked["damaged"], checked["plugins"]) == (4, [], ["acme-toy 1.0"])
+    assert checked["datasets"] == {"toys": "embedded", "twisted": "embedded", "listed": "missing"}
+
+
+def test_json_of_what_is_there(invoke: Invoke) -> None:
+    code, out, err = invoke("list", "--json")
+    listed = json.loads(out)
+    assert (code, err) == (0, "")
+    names = {(entry["kind"], entry["name"]) for entry in listed["components"]}
+    assert names >= {("dataset", "toys"), ("encoder", "frozen"), ("loss", "ridge"), ("evaluator", "hits")}
+    assert listed["matrices"] == {"whole": "every path", "one": "a run", "seeds": "two runs"}
+    assert listed["problems"] == []
+    code, out, _ = invoke("data", "status", "--json")
+    states = {entry["name"]: entry["state"] for entry in json.loads(out)["datasets"]}
+    assert (code, states["toys"], states["listed"]) == (0, "embedded", "missing")
+
+
+def test_tables_for_people(invoke: Invoke) -> None:
+    code, out, err = invoke(*RUN, "--matrix", "one")
+    assert code == 0, err
+    assert "recall in %" in out
+    assert "next: harness show " in err
+    run = err.split("next: harness show ")[1].split()[0]
+    code, out, err = invoke("show", run)
+    assert (code, err) == (0, "")
+    assert run in out
+    assert "recall.t2i.recall@1" in out
+    assert "val.rsum" in out
+    for arguments, expected in (
+        (("list",), "Ridge regression"),
+        (("plan", "--matrix", "one"), "1 distinct, 0 to do"),
+        (("data", "status"), "harness data prepare listed --from DIR"),
+        (("doctor",), "acme-toy 1.0"),
+    ):
+        code, out, err = invoke(*arguments)
+        assert code == 0, err
+        assert expected in out
+
+
+def test_a_failed_cell_is_exit_code_1_with_its_cause_and_its_command(
+    invoke: Invoke, toy_registry: Callable[..., Path]
+) -> None:
+    toy_registry(("direct: {experiment: direct}", "direct: {text.fault: raises}"))
+    arguments = (*RUN, "--matrix", "whole", "--only", "variant=plain", "--only", "variant=direct")
+    code, out, err = invoke(*arguments)
+    assert code == 1
+    assert "cause: ZeroDivisionError: boom in forward" in err
+    assert "alone: harness run --matrix whole --only=variant=direct" in err
+    story = Path(err.split("traceback: ")[1].splitlines()[0])
+    assert "boom in forward" in story.read_text()
+    assert "failed" in out
+    code, out, _ = invoke(*arguments, "--json")
+    assert code == 1
+    assert [cell["status"] for cell in json.loads(out)["cells"]] == ["cached", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "--matrix", "wohle"), "did you mean 'whole'"),
+        (("plan", "--matrix", "whole", "--only", "variant=plane"), "did you mean 'plain'"),
+        (("plan", "--matrix", "whole", "--only", "vairant=plain"), "did you mean 'variant'"),
+        (("plan", "--matrix", "whole", "--only", "plain"), "takes axis=label"),
+        (("plan", "--matrix", "one", "--dataset", "tosy"), "did you mean 'toys'"),
+        (("run", "--matrix", "one", "--dataset", "listed", "--require-all"), "harness data prepare listed"),
+        (("run", "--matrix", "one", "--device", "tpu"), "device 'tpu' is not there"),
+        (("data", "prepare", "lsited", "--from", "."), "did you mean 'listed'"),
+        (("show", "abc"), "no run 'abc'"),
+        (("run", "--limit", "1"), "--limit"),
+        (("run", "--matrxi", "one"), "--matri"),
+        (("rnu",), "rnu"),
+    ],
+)
+def test_wrong_input_is_exit_code_2_and_starts_nothing(
+    invoke: Invoke, toy_log: Any, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    code, out, err = invoke(*arguments)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert "Traceback" not in err
+    assert toy_log.events() == []
+    assert not (tmp_path / "home" / "runs").exists()
+
+
+def test_a_parameter_that_no_component_takes_is_found_before_anything_starts(
+    invoke: Invoke, toy_registry: Callable[..., Path], toy_log: Any
+) -> None:
+    toy_registry(("closed: {experiment: closed}", "closed: {text.falut: raises}"))
+    code, _, err = invoke(*RUN, "--matrix", "whole")
+    assert code == 2
+    assert "takes no parameter 'falut'; did you mean 'fault'" in err
+    assert toy_log.events() == []
+
+
+def test_show_finds_a_run_by_its_first_characters(invoke: Invoke, tmp_path: Path) -> None:
+    runs = json.loads(invoke(*RUN, "--matrix", "seeds", "--json")[1])["cells"]
+    one, two = (cell["fingerprint"] for cell in runs)
+    assert one[0] != two[0]
+    assert one in invoke("show", one[:1])[1]
+    code, _, err = invoke("show", "")
+    assert code == 2
+    assert "2 runs ''" in err
+    assert one in err
+    code, _, err = invoke("show", f"{one[:-2]}zz")
+    assert code == 2
+    assert f"did you mean '{one}'" in err
+    path = tmp_path / "home" / "runs" / one / "history.jsonl"
+    path.write_text(path.read_text().replace("{", "[", 1))
+    code, _, err = invoke("show", one)
+    assert code == 1
+    assert "history.jsonl" in err
+    assert "Traceback" not in err
+
+
+def test_a_dataset_that_is_not_prepared_is_named_with_its_command(invoke: Invoke) -> None:
+    code, out, err = invoke(*RUN, "--matrix", "one", "--dataset", "toys", "--dataset", "listed", "--json")
+    assert code == 0
+    assert len(json.loads(out)["cells"]) == 1
+    assert "harness data prepare listed --from DIR" in err
+    code, out, err = invoke(*RUN, "--matrix", "one", "--dataset", "listed")
+    assert code == 0
+    assert "harness data prepare listed --from DIR" in err
+
+
+HOSTILE = "\\e[31mred\\e[0m [/bold] [link=x]\u202egnp \\a"
+
+
+def test_no_text_steers_the_terminal(invoke: Invoke, toy_registry: Callable[..., Path]) -> None:
+    toy_registry(
+        ("{summary: a run,", f'{{summary: "{HOSTILE}",'),
+        ("title: Toy,", f'title: "{HOSTILE}",'),
+        (
+            "axes: {seed: [0]}",
+            f'axes: {{"bad": {{worse: {{title: "[/red]{HOSTILE}", text.fault: raises}}}}}}',
+        ),
+    )
+    shown = ""
+    for arguments in (
+        ("list",),
+        ("plan", "--matrix", "one"),
+        (*RUN, "--matrix", "one"),
+        ("data", "status"),
+        ("plan", "--matrix", "one", "--only", HOSTILE),
+        ("show", HOSTILE),
+    ):
+        code, out, err = invoke(*arguments)
+        assert code in (0, 1, 2)
+        assert "Traceback" not in err, err
+        shown += out + err
+    assert not {"\x1b", "\u202e", "\a"} & set(shown)
+    assert "[/bold]" in shown
+
+
+def test_completion_can_be_had(invoke: Invoke) -> None:
+    code, out, _ = invoke("--help")
+    assert code == 0
+    assert "--install-completion" in out
+    assert "--show-completion" in out
+    assert "Exit codes: 0 all cells fine" in out
