@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,11 +100,12 @@ def write_embeddings(path: Path, ranking: Ranked) -> None:
     import numpy as np
     from safetensors.numpy import save_file
 
-    ids: Mapping[str, Sequence[str]] = {"image": ranking.split.image_ids, "text": ranking.split.caption_ids}
+    # One key: the header keeps no order among several, and equal results are to be equal files.
+    ids = json.dumps({"image": ranking.split.image_ids, "text": ranking.split.caption_ids})
     save_file(
         {"image": np.ascontiguousarray(ranking.image), "text": np.ascontiguousarray(ranking.text)},
         path,
-        metadata={key: json.dumps(value) for key, value in ids.items()},
+        metadata={"ids": ids},
     )
 
 
@@ -121,10 +121,10 @@ def read_ranking(embeddings: Path, ranks: Path, split: Split) -> Ranked:
     from safetensors import safe_open
 
     with safe_open(embeddings, framework="numpy") as file:
-        metadata = file.metadata()
+        stored = json.loads(file.metadata()["ids"])
         image, text = file.get_tensor("image"), file.get_tensor("text")
     for key, ids in (("image", split.image_ids), ("text", split.caption_ids)):
-        if json.loads(metadata[key]) != list(ids):
+        if stored[key] != list(ids):
             raise ScoreError(f"{embeddings} holds other {key} ids than split {split.name!r} of the dataset")
     frame = pq.read_table(ranks).to_pandas()
 

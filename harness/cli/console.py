@@ -58,10 +58,12 @@ def table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, numeric: int = 10**6
 ) -> None:
     """Print a table on standard output; columns from position `numeric` on are aligned to the right."""
-    drawn = Table(title=plain(title) if title else None, title_justify="left", title_style="bold")
+    drawn = Table(title=Text(plain(title)) if title else None, title_justify="left", title_style="bold")
     for position, column in enumerate(columns):
         right = position >= numeric
-        drawn.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=right)
+        drawn.add_column(
+            Text(plain(column)), justify="right" if right else "left", overflow="fold", no_wrap=right
+        )
     for row in rows:
         drawn.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row))
     out.print(drawn)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.console import out, plain, say
-from harness.cli.options import load_registry
+from harness.cli.options import leaderboards, load_registry
 
 
 def leaderboard(
@@ -19,7 +19,7 @@ def leaderboard(
     from harness.leaderboard import check as check_tables
     from harness.leaderboard import write
 
-    folder = load_registry().path.parent / "leaderboards"
+    folder = leaderboards(load_registry())
     if check:
         stale = check_tables(folder)
         for line in stale:

@@ -88,6 +88,14 @@ def load_registry() -> Registry:
     return Registry.load(find_registry(Path.cwd()))
 
 
+def leaderboards(registry: Registry) -> Path:
+    """Return where tables are kept: beside registry.yaml; for the installed one, in the current folder."""
+    import harness
+
+    folder = registry.path.parent
+    return (Path.cwd() if folder == Path(harness.__file__).parent else folder) / "leaderboards"
+
+
 def load_plan(
     registry: Registry,
     catalog: Catalog,

@@ -24,6 +24,7 @@ from harness.cli.options import (
     RequireAll,
     Seed,
     Strict,
+    leaderboards,
     load_catalog,
     load_plan,
     load_registry,
@@ -163,7 +164,7 @@ def _render(plan: Plan, outcomes: Sequence[Outcome], registry: Registry, home: P
     kept = [outcome for outcome in outcomes if outcome.cell.leaderboard and outcome.cell.run.limit is None]
     if not any(outcome.result for outcome in kept):
         return []
-    folder = registry.path.parent / "leaderboards"
+    folder = leaderboards(registry)
     return publish_rows(kept, home=home, folder=folder)
 
 

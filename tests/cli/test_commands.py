@@ -180,7 +180,7 @@ def test_no_text_steers_the_terminal(invoke: Invoke, toy_registry: Callable[...,
         ("title: Toy,", f'title: "{HOSTILE}",'),
         (
             "axes: {seed: [0]}",
-            f'axes: {{"bad": {{worse: {{title: "[/red]{HOSTILE}", text.fault: raises}}}}}}',
+            f'axes: {{"{HOSTILE}": {{"[/red]{HOSTILE}": {{text.fault: raises}}}}, seed: [0, 1]}}',
         ),
     )
     shown = ""
