@@ -197,8 +197,10 @@ def test_no_step_is_taken():
 
 def test_what_cannot_be_solved_is_said():
     data = correlated(n=50)
-    with pytest.raises(TrainingError, match="of the text encoder; Linear does not offer them"):
+    with pytest.raises(TrainingError, match="of the text encoder; Linear does not offer them") as caught:
         Cca(dim=2).fit(Side(6, 2), nn.Linear(8, 2), data)
+    assert "'timm' with head: affine" in caught.value.hint
+    assert "'tfidf'" in caught.value.hint
     broken = correlated(n=50)
     broken.x[3, 1] = torch.nan
     with pytest.raises(TrainingError, match="image encoder's features are NaN or infinite"):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from harness.api import ParameterError, TrainingError, TrainPairs
 
 Floats = npt.NDArray[np.float64]
-SPARSE = 0.05  # share of non-zeros below which products of sparse blocks are faster than dense ones
+SPARSE = 0.05  # share of non-zeros up to which blocks are multiplied as sparse matrices
 CHUNK = 1024
 
 
@@ -101,7 +101,7 @@ class Cca(nn.Module):
                 raise TrainingError(
                     f"cca needs features(inputs) and project(weight, bias) of the {what} encoder; "
                     f"{type(encoder).__name__} does not offer them",
-                    hint="Use 'timm-linear' for images and 'tfidf' for captions.",
+                    hint="Use the encoder 'timm' with head: affine for images, and 'tfidf' for captions.",
                 )
         moments = _moments(image, text, train, self.pairing)
         left = _Side(moments.xx, self.regularizers[0], standardize=self.standardize[0])

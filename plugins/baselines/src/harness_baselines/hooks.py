@@ -1,4 +1,4 @@
-"""What this plugin declares; nothing here loads torch, timm or scipy."""
+"""What this plugin declares; nothing here loads torch or scipy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from harness.api import EncoderSpec, LossSpec, hookimpl
 
 @hookimpl
 def harness_encoders() -> list[EncoderSpec]:
-    """Declare `bag-of-words`, `tfidf` and `timm-linear`."""
+    """Declare `bag-of-words` and `tfidf`."""
     return [
         EncoderSpec(
             name="bag-of-words",
@@ -24,13 +24,6 @@ def harness_encoders() -> list[EncoderSpec]:
             summary="TF-IDF of the train words and a linear map",
             reference="Spärck Jones, Journal of Documentation 28 (1972)",
             sample={"min_count": 1, "length": 16},
-        ),
-        EncoderSpec(
-            name="timm-linear",
-            target="harness_baselines.photograph:TimmLinear",
-            modality="image",
-            summary="Pooled features of a frozen timm backbone and a linear map",
-            sample={"backbone": "test_efficientnet", "weights": None, "size": 32},
         ),
     ]
 
