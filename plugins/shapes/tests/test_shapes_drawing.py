@@ -151,5 +151,5 @@ def test_drawing_is_fast_enough_not_to_be_noticed() -> None:
     start = time.process_time()
     for record in records:
         shapes.pixels(record)
-    # 2,000 a second were measured; a tenth of that leaves room for a slow and busy machine.
+    # A bound that a slow and busy machine keeps.
     assert time.process_time() - start < 150 / 200

@@ -1,6 +1,6 @@
-"""Residual blocks over words. All tensors are (batch, length, channels): a convolution is one matrix product.
+"""Residual blocks over words.
 
-On a CPU this takes two thirds of the time of `Conv1d`.
+All tensors are (batch, length, channels): a convolution is one matrix product, and nothing is transposed in between.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def not_downloaded(backbone: str, config: Mapping[str, Any], cause: OSError) -> ParameterError:
     """Say which file timm looked for, its hash where timm knows it, and how to do without a download."""
     hub, url = config.get("hf_hub_id"), config.get("url")
-    places = [f"https://huggingface.co/{hub}/blob/main/model.safetensors"] if hub else []
+    places = [f"timm's model hub ({hub}, model.safetensors)"] if hub else []
     # torch's convention: the first digits of the file's sha256 end its name.
     places += [f"{url} (its sha256 starts with the digits at the end of its name)"] if url else []
     return ParameterError(

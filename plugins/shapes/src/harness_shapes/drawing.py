@@ -42,7 +42,7 @@ _SLOTS = (0.27, 0.73)
 
 def draw(scene: Scene, size: int) -> npt.NDArray[np.uint8]:
     """Draw a scene, (size, size, 3) RGB; every object lies inside the image and none covers another."""
-    # Fine enough for edges of small images, and no slower for large ones.
+    # Fine enough for edges of small images; large ones need less, and would take more.
     factor = 4 if size < 64 else 3 if size <= 128 else 2
     side = size * factor
     stream = Stream(scene.look)
@@ -130,7 +130,7 @@ def _draw_texture(pen: ImageDraw.ImageDraw, texture: str, side: int, marks: Colo
                 (x0 + k * pitch / 6, middle + 0.28 * pitch * math.sin(math.pi * k / 6))
                 for k in range(6 * len(steps) + 1)
             ]
-            # A band between the wave and its copy: ten times as fast as a thick line with joints.
+            # A band between the wave and its copy is one polygon; a thick line with joints is many.
             band = [(x, y - half) for x, y in wave] + [(x, y + half) for x, y in reversed(wave)]
             pen.polygon(band, fill=marks)
 
