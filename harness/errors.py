@@ -71,6 +71,14 @@ class StoreError(HarnessError):
     """Report a store that is damaged, too new, or not writable."""
 
 
+class Interrupted(BaseException):
+    """Carry a signal out of a run, once what can be resumed is on disk. No error: nothing catches it by accident."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(f"interrupted by signal {signal}")
+        self.signal = signal
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` or the list of valid names, for the end of a message."""
     names = sorted(valid)

@@ -121,7 +121,13 @@ def read_ranking(embeddings: Path, ranks: Path, split: Split) -> Ranked:
     from safetensors import safe_open
 
     with safe_open(embeddings, framework="numpy") as file:
-        stored = json.loads(file.metadata()["ids"])
+        metadata = file.metadata()
+        # Before the ids shared one key, each kind had one of its own.
+        stored = (
+            json.loads(metadata["ids"])
+            if "ids" in metadata
+            else {k: json.loads(v) for k, v in metadata.items()}
+        )
         image, text = file.get_tensor("image"), file.get_tensor("text")
     for key, ids in (("image", split.image_ids), ("text", split.caption_ids)):
         if stored[key] != list(ids):

@@ -26,10 +26,13 @@ BATCH = 32
 Progress = Callable[[int, int], None]
 
 
-def feature_key(part: FrozenPart, contents: Sequence[str], view: int) -> str:
+def feature_key(part: FrozenPart, contents: Sequence[str], view: int, device: str) -> str:
     """Return the address of one view of a list of images: a hash of all that determines the features."""
+    import torch
+
     digest = hashlib.sha256()
-    for field in ("features 1", part.key, repr(tuple(part.shape)), str(view), *contents):
+    origin = f"features 2, torch {torch.__version__}, {device.partition(':')[0]}, {SHARD} a shard"
+    for field in (origin, part.key, repr(tuple(part.shape)), str(view), *contents):
         digest.update(field.encode() + b"\0")
     return digest.hexdigest()[:32]
 
@@ -56,7 +59,7 @@ def load_features(
     import numpy as np
 
     contents = [dataset.content(record) for record in records]
-    folder = home / "features" / feature_key(part, contents, view)
+    folder = home / "features" / feature_key(part, contents, view, device)
     starts = range(0, len(records), SHARD)
     shards = []
     # One process computes a view, the others wait for it and then read it.
@@ -65,14 +68,39 @@ def load_features(
         for left in folder.glob(".*.tmp"):  # by a process that was killed: this one holds the lock
             left.unlink()
         for start in starts:
-            path = folder / f"{start:08d}.npy"
-            if not path.exists():
-                chunk = _compute(part, dataset, records[start : start + SHARD], view, device)
-                with durable(path) as file:
-                    np.save(file, chunk)
-            shards.append(np.load(path, allow_pickle=False))
+            path = folder / f"{start:08d}.safetensors"
+            rows = records[start : start + SHARD]
+            shard = _read(path, (len(rows), *part.shape))
+            if shard is None:
+                shard = _compute(part, dataset, rows, view, device)
+                _write(path, shard)
+            shards.append(shard)
             progress(min(start + SHARD, len(records)), len(records))
     return np.concatenate(shards)
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> Floats | None:
+    """Return a stored shard, or ``None`` if it is missing, of another shape, or not what was written."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            shard: Floats = file.get_tensor("features")
+            whole = shard.shape == shape and (file.metadata() or {}).get("sha256") == _sha256(shard)
+    except (OSError, SafetensorError):
+        return None
+    return shard if whole else None
+
+
+def _write(path: Path, shard: Floats) -> None:
+    from safetensors.numpy import save
+
+    with durable(path) as file:
+        file.write(save({"features": shard}, metadata={"sha256": _sha256(shard)}))
+
+
+def _sha256(shard: Floats) -> str:
+    return hashlib.sha256(shard.tobytes()).hexdigest()
 
 
 def _compute(

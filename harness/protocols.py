@@ -117,7 +117,11 @@ class GeneratedDataset(Dataset, Protocol):
 
 # ---------------------------------------------------------------------------------------------- encoders
 class Encoder(Protocol):
-    """Maps images or captions to embeddings. A `torch.nn.Module`."""
+    """Maps images or captions to embeddings. A `torch.nn.Module`.
+
+    What it does with an input at test time is one view of an image, one reading of a caption. An encoder that sums
+    over several says so in an attribute `test_view`, a `str`: it is part of the passport of its figures.
+    """
 
     def prepare(self, raw: Any, *, training: bool) -> Tensor:
         """Turn one raw input into a tensor that can be stacked into a batch.
@@ -168,6 +172,15 @@ class CachedEncoder(Protocol):
 
     def head(self, features: Tensor) -> Tensor:
         """Embed cached features: (batch, *shape) -> (batch, dim)."""
+        ...
+
+
+@runtime_checkable
+class Informing(Protocol):
+    """An encoder that counts what it met while preparing inputs; the result keeps it as a note."""
+
+    def report(self) -> Mapping[str, int]:
+        """Return named counts, such as of captions without a known word."""
         ...
 
 

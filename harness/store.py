@@ -15,13 +15,12 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from harness.errors import StoreError
+from harness.errors import Interrupted, StoreError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,10 +46,7 @@ def durable(path: Path) -> Iterator[IO[bytes]]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise StoreError(
-            f"cannot write {path}: {error.strerror or error}",
-            hint="Free space or choose another place with --home; results stored earlier are intact.",
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -64,26 +60,62 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """What to do while another process holds a lock.
+
+    Args:
+        tell: is told the owner, once.
+        stopping: returns the number of a signal that asks to give up, or 0.
+    """
+
+    tell: Callable[[str], None]
+    stopping: Callable[[], int]
+
+
 @contextlib.contextmanager
-def hold(home: Path, name: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Hold the lock `name` of a store; `waiting` is told the owner where another process has it."""
+def hold(home: Path, name: str, waiting: Waiting | None = None) -> Iterator[None]:
+    """Hold the lock `name` of a store.
+
+    Raises:
+        StoreError: if the store cannot be written.
+        Interrupted: `waiting` was asked to give up.
+    """
     import filelock
 
     path = home / "locks" / f"{name}.lock"
     owner = path.with_suffix(".owner")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path)
     try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        if waiting is not None:
-            waiting(owner.read_text() if owner.exists() else "another process")
-        lock.acquire()
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path.parent, error) from error
+    lock = filelock.FileLock(path)
+    told = False
+    while True:
+        try:
+            lock.acquire(timeout=0.5 if told else 0)
+            break
+        except filelock.Timeout:
+            if waiting is not None:
+                if not told:
+                    waiting.tell(owner.read_text() if owner.exists() else "another process")
+                if signal := waiting.stopping():
+                    raise Interrupted(signal) from None
+            told = True
+        except OSError as error:
+            raise _unwritable(path, error) from error
     try:
         owner.write_text(f"process {os.getpid()} on {os.uname().nodename}")
         yield
     finally:
         lock.release()
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"cannot write {path}: {error.strerror or error}",
+        hint="Free space or choose another place with --home; results stored earlier are intact.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,9 +222,9 @@ class Store:
 
     def publish(self, result: Result, write: Callable[[Path], None]) -> None:
         """Store a run: `write` puts its files into a temporary folder, which then takes its place in one rename."""
-        self.runs.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{result.fingerprint}.", dir=self.runs))
+        temporary = self.runs / f".{result.fingerprint}.{os.getpid()}"
         try:
+            temporary.mkdir(parents=True)
             write(temporary)
             _write_json(temporary / "spec.json", result.spec)
             _write_json(temporary / "result.json", dataclasses.asdict(result))
@@ -205,10 +237,7 @@ class Store:
             shutil.rmtree(old, ignore_errors=True)
             shutil.rmtree(self.work(result.fingerprint), ignore_errors=True)
         except OSError as error:
-            raise StoreError(
-                f"cannot write the result to {self.runs}: {error.strerror or error}",
-                hint="Free space or choose another place with --home; results stored earlier are intact.",
-            ) from error
+            raise _unwritable(self.runs, error) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -244,6 +273,20 @@ class Store:
                 left.rename(final)
             else:
                 shutil.rmtree(left, ignore_errors=True)
+
+    def begin(self, fingerprint: str, *, force: bool) -> None:
+        """Drop a checkpoint that this attempt must not go on from; call it with the run's lock held.
+
+        A forced attempt goes on from a forced one alone, which was interrupted; one that is not forced, from any.
+        """
+        work = self.work(fingerprint)
+        mark = work / "forced"
+        if force and not mark.exists():
+            shutil.rmtree(work, ignore_errors=True)
+            with durable(mark):
+                pass
+        elif not force and self.finished(fingerprint):
+            shutil.rmtree(work, ignore_errors=True)
 
     def record_failure(self, fingerprint: str, text: str) -> Path:
         """Keep the traceback of a failed run; return its file."""

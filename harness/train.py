@@ -7,79 +7,28 @@ import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import TrainingError
+from harness.errors import Interrupted, TrainingError
 from harness.inputs import ImageInputs, derive, draw_epoch
+from harness.model import Model, matches
 from harness.protocols import ClosedFormLoss, Reporting, Split
 from harness.registry import Stage
+from harness.schedule import build_optimizer, idle_globs, rate_factor
 from harness.store import durable
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-    from torch.optim import Optimizer
+    from torch import Tensor
 
 CHECKPOINT_SECONDS = 30.0
 """At most this much training is repeated after a kill."""
 
 
-class Interrupted(BaseException):
-    """Carry a signal out of training, after the checkpoint was written."""
-
-    def __init__(self, signal: int) -> None:
-        super().__init__(f"interrupted by signal {signal}")
-        self.signal = signal
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """The trained whole: parameters are named ``image.*``, ``text.*`` and ``loss.<name>.*``."""
-
-    root: nn.ModuleDict
-    weights: Mapping[str, float]
-
-    @property
-    def image(self) -> Any:
-        """The image encoder."""
-        return self.root["image"]
-
-    @property
-    def text(self) -> Any:
-        """The text encoder."""
-        return self.root["text"]
-
-    @property
-    def losses(self) -> Mapping[str, Any]:
-        """The losses by their registry name."""
-        return dict(self.root["loss"].items())  # type: ignore[operator]
-
-    def state(self, unsaved: tuple[str, ...]) -> dict[str, Tensor]:
-        """Return all weights but those whose names match `unsaved`, as detached tensors."""
-        return {
-            name: tensor.detach()
-            for name, tensor in self.root.state_dict().items()
-            if not matches(name, unsaved)
-        }
-
-    def load(self, state: Mapping[str, Tensor], unsaved: tuple[str, ...]) -> None:
-        """Load what `state` returned.
-
-        Raises:
-            TrainingError: names parameters that are missing or unknown.
-        """
-        result = self.root.load_state_dict(dict(state), strict=False)
-        missing = [name for name in result.missing_keys if not matches(name, unsaved)]
-        if missing or result.unexpected_keys:
-            raise TrainingError(
-                f"the stored weights do not fit the model: missing {missing}, unknown {result.unexpected_keys}"
-            )
-
-
-def matches(name: str, globs: tuple[str, ...]) -> bool:
-    """Tell whether a parameter name matches one of the glob patterns."""
-    return any(fnmatchcase(name, glob) for glob in globs)
+_UNREADABLE = (
+    *(OSError, RuntimeError, ValueError, EOFError, TypeError, KeyError, AttributeError),
+    *(pickle.UnpicklingError, TrainingError),
+)
 
 
 @dataclass
@@ -123,6 +72,7 @@ class Task:
         checkpoint: file that holds a run in progress.
         progress: called with phase, steps done, steps in all and a note.
         stopping: returns the number of a signal that arrived, or 0.
+        note: is told what a person should know.
     """
 
     model: Model
@@ -136,6 +86,7 @@ class Task:
     checkpoint: Path
     progress: Callable[[str, int, int, str], None]
     stopping: Callable[[], int]
+    note: Callable[[str], None]
 
 
 def train(task: Task) -> Trained:
@@ -148,6 +99,11 @@ def train(task: Task) -> Trained:
     closed = {name: loss for name, loss in task.model.losses.items() if isinstance(loss, ClosedFormLoss)}
     if closed:
         return _solve(task, closed)
+    if task.stage.epochs == 0:
+        raise TrainingError(
+            f"stage {task.stage.name!r} has 0 epochs and no loss in closed form",
+            hint="Set epochs in registry.yaml.",
+        )
     return _Training(task).run()
 
 
@@ -194,6 +150,8 @@ class _Training:
         frozen = tuple(task.stage.freeze)
         for name, parameter in self.model.root.named_parameters():
             parameter.requires_grad_(not matches(name, frozen))
+        for line in idle_globs(self.model.root, self.stage):
+            task.note(line)
         self.optimizer = build_optimizer(self.model.root, self.stage)
         self.batch = min(self.stage.batch, len(task.split.records))
         # A last batch of one would break batch normalisation; it joins the next epoch's draw instead.
@@ -326,66 +284,29 @@ class _Training:
             torch.save(content, file)
 
     def _resume(self) -> int:
-        """Load the checkpoint, if there is one; return the number of finished epochs in it."""
+        """Load the checkpoint, if there is one that fits; return the number of finished epochs in it."""
         import torch
 
-        path = self.task.checkpoint
+        path, unsaved = self.task.checkpoint, self.task.unsaved
         if not path.exists():
             return 0
+        start = {name: tensor.clone() for name, tensor in self.model.state(unsaved).items()}
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-            raise TrainingError(
-                f"cannot read the checkpoint {path}: {error}", hint="Delete it; the run then starts anew."
-            ) from error
-        self.state = State(**content["state"])
-        self.model.load(content["model"], self.task.unsaved)
-        self.optimizer.load_state_dict(content["optimizer"])
-        torch.set_rng_state(content["random"])
-        if content["cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(content["cuda"])
-        return self.state.epoch - 1
-
-
-def build_optimizer(root: nn.Module, stage: Stage) -> Optimizer:
-    """Build the optimiser; the first glob of `stage.groups` that matches a name multiplies its rate and decay.
-
-    Raises:
-        TrainingError: if nothing is left to train, or a glob matches no parameter.
-    """
-    import torch
-
-    used: set[str] = set()
-    groups: dict[str, list[Tensor]] = {}
-    for name, parameter in root.named_parameters():
-        if parameter.requires_grad:
-            glob = next((glob for glob in stage.groups if fnmatchcase(name, glob)), "")
-            groups.setdefault(glob, []).append(parameter)
-            used.add(glob)
-    if not groups:
-        raise TrainingError(f"stage freezes every parameter: {', '.join(stage.freeze)}")
-    settings = []
-    for glob, parameters in groups.items():
-        own = stage.groups.get(glob)
-        rate = stage.lr * (own.lr if own else 1.0)
-        decay = stage.weight_decay * (own.weight_decay if own else 1.0)
-        settings.append({"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay})
-    if stage.optimizer == "sgd":
-        return torch.optim.SGD(
-            settings, momentum=stage.momentum, nesterov=stage.nesterov and stage.momentum > 0
-        )
-    # One kernel over all parameters: a third of the step's time on a CPU with a large W_share.
-    return torch.optim.AdamW(settings, fused=True)
-
-
-def rate_factor(stage: Stage, at: float) -> float:
-    """Return what the learning rate is multiplied with at `at` epochs of training, 0 <= at < epochs."""
-    if stage.schedule == "step":
-        return float(stage.decay_by ** sum(at >= epoch for epoch in stage.decay_at))
-    if stage.schedule == "constant":
-        return 1.0
-    share = at / stage.epochs
-    warm = stage.warmup if stage.schedule == "one-cycle" else 0.0
-    if share < warm:
-        return 0.04 + 0.96 * share / warm
-    return 0.5 * (1.0 + math.cos(math.pi * (share - warm) / (1.0 - warm)))
+            state = State(**content["state"])
+            random, cuda = content["random"], content["cuda"]
+            self.model.load(content["model"], unsaved)
+            self.optimizer.load_state_dict(content["optimizer"])
+        except _UNREADABLE as error:
+            self.model.load(start, unsaved)
+            self.optimizer = build_optimizer(self.model.root, self.stage)
+            path.unlink(missing_ok=True)
+            cause = (str(error) or type(error).__name__).splitlines()[0]
+            self.task.note(f"cannot resume from {path} ({cause}); the run starts anew")
+            return 0
+        self.state = state
+        torch.set_rng_state(random)
+        if cuda and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(cuda)
+        self.task.note(f"resumed in epoch {state.epoch} of {self.stage.epochs}")
+        return state.epoch - 1

@@ -91,7 +91,7 @@ def test_each_image_is_computed_once(tmp_path: Path) -> None:
 
 def test_only_the_missing_shard_is_computed(tmp_path: Path) -> None:
     first = load(tmp_path, Part())
-    (second,) = tmp_path.glob("features/*/00000004.npy")
+    (second,) = tmp_path.glob("features/*/00000004.safetensors")
     second.unlink()
     part = Part()
     assert (load(tmp_path, part) == first).all()
@@ -121,8 +121,13 @@ def test_whatever_changes_the_features_computes_them_anew(
 
 def test_fields_of_a_key_do_not_run_into_each_other() -> None:
     part = Part()
-    assert feature_key(part, ["ab", "c"], 0) != feature_key(part, ["a", "bc"], 0)
-    assert feature_key(part, ["1"], 0) != feature_key(part, [], 1)
+    assert feature_key(part, ["ab", "c"], 0, "cpu") != feature_key(part, ["a", "bc"], 0, "cpu")
+    assert feature_key(part, ["1"], 0, "cpu") != feature_key(part, [], 1, "cpu")
+    assert (
+        feature_key(part, [], 0, "cuda:0")
+        == feature_key(part, [], 0, "cuda:1")
+        != feature_key(part, [], 0, "cpu")
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,13 +147,12 @@ def test_a_part_that_breaks_its_promise_is_named_and_leaves_nothing(
 
 
 def test_a_write_that_fails_leaves_no_half_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def half(file: Any, chunk: np.ndarray) -> None:
-        file.write(b"half")
+    def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(np, "save", half)
-        with pytest.raises(StoreError, match=r"00000000\.npy: No space left"):
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StoreError, match=r"00000000\.safetensors: No space left"):
             load(tmp_path, Part())
     assert list(tmp_path.glob("features/*/*")) == []
     part = Part()
@@ -168,7 +172,7 @@ with durable(Path(sys.argv[1])) as file:
 
 def test_a_write_that_is_killed_leaves_no_half_shard(tmp_path: Path) -> None:
     first = load(tmp_path, Part())
-    (shard,) = tmp_path.glob("features/*/00000004.npy")
+    (shard,) = tmp_path.glob("features/*/00000004.safetensors")
     shard.unlink()
     done = subprocess.run([sys.executable, "-c", KILLED, str(shard)], env=os.environ, check=False)
     assert done.returncode == -9
@@ -177,3 +181,18 @@ def test_a_write_that_is_killed_leaves_no_half_shard(tmp_path: Path) -> None:
     assert (load(tmp_path, part) == first).all()
     assert part.seen == [4, 5, 6, 7]
     assert list(tmp_path.glob("features/*/.*")) == []
+
+
+def test_a_damaged_shard_is_computed_anew(tmp_path: Path) -> None:
+    first = load(tmp_path, Part())
+    (path,) = tmp_path.glob("features/*/00000004.safetensors")
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-3] ^= 1
+    (short,) = tmp_path.glob("features/*/00000008.safetensors")
+    for damaged in (bytes(flipped), whole[:-5], b"", short.read_bytes()):
+        path.write_bytes(damaged)
+        part = Part()
+        assert (load(tmp_path, part) == first).all()
+        assert part.seen == [4, 5, 6, 7]
+        assert path.read_bytes() == whole

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StoreError
-from harness.store import SCHEMA, Result, Store, durable, hold
+from harness.errors import Interrupted, StoreError
+from harness.store import SCHEMA, Result, Store, Waiting, durable, hold
 
 
 def result(fingerprint: str = "f" * 16, **changes: object) -> Result:
@@ -139,3 +139,30 @@ def test_manifest_covers_every_file(tmp_path: Path) -> None:
     folder = store.folder("f" * 16)
     listed = json.loads((folder / "manifest.json").read_text())["files"]
     assert set(listed) == {p.name for p in folder.iterdir()} - {"manifest.json"}
+
+
+def test_a_forced_attempt_goes_on_from_a_forced_one_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    checkpoint = store.work("f" * 16) / "checkpoint.pt"
+
+    def interrupted(*, force: bool) -> bool:
+        """Begin an attempt, tell whether a checkpoint is there, and leave one."""
+        store.begin("f" * 16, force=force)
+        found = checkpoint.exists()
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_text("x")
+        return found
+
+    assert [interrupted(force=force) for force in (False, False, True, True)] == [False, True, False, True]
+    store.publish(result(), write)
+    assert not interrupted(force=False)
+    store.begin("f" * 16, force=False)  # answered from the store: what an attempt left is of no use
+    assert not checkpoint.exists()
+
+
+def test_waiting_for_a_lock_can_be_given_up(tmp_path: Path) -> None:
+    told: list[str] = []
+    waiting = Waiting(told.append, lambda: 15 if told else 0)
+    with hold(tmp_path, "a"), pytest.raises(Interrupted), hold(tmp_path, "a", waiting):
+        pass
+    assert str(os.getpid()) in told[0]

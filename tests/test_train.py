@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from harness import train as training
-from harness.errors import TrainingError
+from harness.errors import Interrupted, TrainingError
 from harness.inputs import FeatureInputs, derive, draw_epoch
+from harness.model import Model
 from harness.protocols import Record, Split
 from harness.registry import Stage
-from harness.train import Interrupted, Model, Task, Trained, build_optimizer, rate_factor, train
+from harness.schedule import build_optimizer, rate_factor
+from harness.train import Task, Trained, train
 
 N, DIM = 12, 4
 
@@ -99,6 +101,7 @@ def task(path: Path, m: Model, s: Stage, **fields: Any) -> Task:
         "checkpoint": path / "checkpoint.pt",
         "progress": lambda *_: None,
         "stopping": lambda: 0,
+        "note": lambda _: None,
         **fields,
     }
     return Task(**values)
@@ -186,10 +189,44 @@ def test_nan_is_named_with_epoch_and_step(tmp_path: Path) -> None:
         train(task(tmp_path, model(explode_at=4), stage()))
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(TrainingError, match=r"cannot read the checkpoint .*checkpoint\.pt"):
-        train(task(tmp_path, model(), stage()))
+def test_a_checkpoint_that_cannot_be_read_is_named_and_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, calm = run_to_end(tmp_path / "calm", [], monkeypatch)
+    path = tmp_path / "hurt" / "checkpoint.pt"
+    path.parent.mkdir()
+    stranger = model()
+    stranger.root["image"] = Words()  # of other names and shapes, as after a change of a plugin
+    notes: list[str] = []
+    for content in (
+        b"not a checkpoint",
+        b"",
+        {"state": {}, "model": stranger.state(()), "random": 0, "cuda": []},
+    ):
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            torch.save(content, path)
+        m = model()
+        values = iter([10.0, 20.0, 30.0, 5.0, 4.0, 3.0])
+        train(task(path.parent, m, stage(), validate=lambda values=values: next(values), note=notes.append))
+        assert f"cannot resume from {path}" in notes[-1]
+        for name, tensor in calm.root.state_dict().items():
+            assert torch.equal(tensor, m.root.state_dict()[name]), name
+
+
+def test_a_glob_that_matches_nothing_is_named(tmp_path: Path) -> None:
+    for fields in ({"freeze": ["image.bakbone.*"]}, {"groups": {"image.bakbone.*": {"lr": 0.1}}}):
+        notes: list[str] = []
+        train(task(tmp_path, model(), stage(**fields), note=notes.append))
+        assert notes == [
+            "stage 'one': no parameter is named image.bakbone.*; did you mean 'image.backbone.*'?"
+        ]
+
+
+def test_no_epochs_need_a_closed_form(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="0 epochs and no loss in closed form"):
+        train(task(tmp_path, model(), stage(epochs=0)))
 
 
 def test_the_first_matching_group_multiplies_rate_and_decay() -> None:

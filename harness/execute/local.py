@@ -8,12 +8,11 @@ import time
 import traceback
 from typing import Literal
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Interrupted
 from harness.execute.outcome import Listener, Outcome, Workspace
 from harness.execute.run import lacking, perform, score
 from harness.plan import Cell, Plan, RunSpec
-from harness.store import Result, Store, hold
-from harness.train import Interrupted
+from harness.store import Result, Store, Waiting, hold
 
 
 def execute(
@@ -67,10 +66,12 @@ def _one(
     try:
         if run.parent in failures:
             raise HarnessError(f"its parent run {run.parent} failed: {failures[run.parent]}")
-        with hold(workspace.home, run.fingerprint, lambda who: listener.note(f"waiting for {who}")):
+        waiting = Waiting(lambda who: listener.note(f"waiting for {who}"), workspace.stopping)
+        with hold(workspace.home, run.fingerprint, waiting):
             store.recover(run.fingerprint)
+            store.begin(run.fingerprint, force=force)
             stored = None if force else _stored(run, cells, plan, store, listener)
-            result = stored or perform(run, workspace, store, listener.progress)
+            result = stored or perform(run, workspace, store, listener)
             status: Literal["done", "cached"] = "cached" if stored else "done"
             for cell in cells:
                 # The trained weights are stored: an evaluator that fails costs its own cell alone.

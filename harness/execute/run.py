@@ -5,43 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.build import build
-from harness.data import OpenDataset, open_dataset
+from harness.data import open_dataset
 from harness.evaluate import embed, judge, rank, read_ranking, write_embeddings, write_ranks
-from harness.execute.outcome import Workspace
+from harness.execute.assemble import build_model, frozen_part, inherit, open_galleries
+from harness.execute.outcome import Listener, Workspace
 from harness.execute.provenance import PeakMemory, hardware, versions
-from harness.features import load_features
-from harness.inputs import FeatureInputs, ImageInputs, PixelInputs, derive, prepare_captions
+from harness.model import Model, matches
 from harness.plan import Part, RunSpec
-from harness.protocols import SPLITS, CachedEncoder, FrozenPart, Split
+from harness.protocols import SPLITS, Informing, Split
 from harness.ranking import rsum
 from harness.specs import Kind
 from harness.store import Result, Store
-from harness.train import Interrupted, Model, Task, Trained, matches, train
+from harness.train import Task, Trained, train
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Progress = Callable[[str, int, int, str], None]
 POLICY = "pessimistic ties, cosine"
 
 
-@dataclass(frozen=True, eq=False)
-class Gallery:
-    """One split, ready for the encoders."""
-
-    split: Split
-    images: ImageInputs
-    texts: Tensor
-
-
-def perform(spec: RunSpec, workspace: Workspace, store: Store, progress: Progress) -> Result:
+def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listener) -> Result:
     """Train one run, or resume it, and store it; evaluators come afterwards, see `score`.
 
     Raises:
@@ -57,12 +43,12 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, progress: Progres
     started, memory = time.monotonic(), PeakMemory(workspace.device)
     dataset = open_dataset(spec.dataset, workspace.data, workspace.catalog)
     splits = {name: dataset.split(name, spec.limit) for name in SPLITS}
-    model = _model(spec, workspace, splits["train"])
+    model = build_model(spec, workspace, splits["train"])
     inherited = store.weights(spec.parent) if spec.parent is not None else {}
     if inherited:
-        _inherit(model, inherited)
+        inherit(model, inherited)
     frozen = tuple(spec.stage.freeze)
-    part = _frozen_part(spec, model)
+    part = frozen_part(spec, model)
     # A cached frozen part is told by its address and need not be stored with every run. All else is: what a
     # parent trained, and what batch statistics may still change.
     unsaved = tuple(
@@ -70,7 +56,7 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, progress: Progres
         for name in model.root.state_dict()
         if part is not None and name.startswith("image.") and matches(name, frozen) and name not in inherited
     )
-    galleries = _galleries(spec, workspace, dataset, splits, model, part, _guarded(progress, workspace))
+    galleries = open_galleries(spec, workspace, dataset, splits, model, part, listener.progress)
     ready = time.monotonic()
 
     def validate() -> float:
@@ -88,15 +74,16 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, progress: Progres
             unsaved=unsaved,
             validate=validate,
             checkpoint=store.work(spec.fingerprint) / "checkpoint.pt",
-            progress=progress,
+            progress=listener.progress,
+            note=listener.note,
             stopping=workspace.stopping,
         )
     )
-    progress("test", 0, 1, "")
+    listener.progress("test", 0, 1, "")
     test = galleries["test"]
     begun = time.monotonic()
     ranking = rank(test.split, *embed(test.split, model.image, model.text, test.images, test.texts))
-    progress("test", 1, 1, "")
+    listener.progress("test", 1, 1, "")
     cost = _cost(model, frozen, trained)
     cost |= {"prepare_seconds": ready - started, "test_seconds": time.monotonic() - begun}
     cost["peak_memory_bytes"] = memory.bytes()
@@ -114,6 +101,7 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, progress: Progres
         best_epoch=trained.best_epoch,
         cost=cost,
         provenance=_provenance(spec, workspace),
+        notes=_notes(model),
     )
 
     def write(folder: Path) -> None:
@@ -123,7 +111,7 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, progress: Progres
         save_file(weights, folder / "weights.safetensors")
         write_embeddings(folder / "embeddings.safetensors", ranking)
         write_ranks(folder / "ranks.parquet", ranking)
-        lines = [json.dumps(row, sort_keys=True) + "\n" for row in trained.history]
+        lines = [json.dumps(row, sort_keys=True, allow_nan=False) + "\n" for row in trained.history]
         (folder / "history.jsonl").write_text("".join(lines), encoding="utf-8")
 
     store.publish(result, write)
@@ -186,101 +174,16 @@ def passport(split: Split, model: Model) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
-def _model(spec: RunSpec, workspace: Workspace, split: Split) -> Model:
-    import torch
-    from torch import nn
-
-    values = {
-        "dim": spec.dim,
-        "classes": len(split.records),
-        "captions": split.captions,
-        "seed": spec.seed,
-    }
-
-    def part(role: str, part: Part, kind: Kind) -> nn.Module:
-        # Every component draws from a stream of its own, so that changing one leaves the others' start as it was.
-        torch.manual_seed(derive(spec.seed, "init", role))
-        module: nn.Module = build(part, kind, workspace.catalog, **values)
-        return module
-
-    losses = {p.name: part(f"loss.{p.name}", p, "loss") for p, _ in spec.losses}
-    root = nn.ModuleDict(
-        {
-            "image": part("image", spec.image, "encoder"),
-            "text": part("text", spec.text, "encoder"),
-            "loss": nn.ModuleDict(losses),
-        }
-    )
-    return Model(root.to(workspace.device), {p.name: weight for p, weight in spec.losses})
-
-
-def _inherit(model: Model, weights: Mapping[str, Tensor]) -> None:
-    """Start from the parent's weights; only losses and what was frozen in one of the stages may differ."""
-    own = model.root.state_dict()
-    shared = {name: tensor for name, tensor in weights.items() if name in own or not name.startswith("loss.")}
-    rest = tuple(name for name in own if name not in weights)
-    model.load(shared, rest)
-
-
-def _frozen_part(spec: RunSpec, model: Model) -> FrozenPart | None:
-    if not isinstance(model.image, CachedEncoder):
-        return None
-    patterns = [glob.removeprefix("image.") for glob in spec.stage.freeze if glob.startswith("image.")]
-    return model.image.frozen_part(patterns)
-
-
-def _galleries(
-    spec: RunSpec,
-    workspace: Workspace,
-    dataset: OpenDataset,
-    splits: Mapping[str, Split],
-    model: Model,
-    part: FrozenPart | None,
-    progress: Progress,
-) -> dict[str, Gallery]:
-    import torch
-
-    galleries = {}
-    for name, split in splits.items():
-        images: ImageInputs
-        if part is None:
-            workers = 0 if workspace.threads < 3 else workspace.threads // 2
-            images = PixelInputs(dataset, split, model.image, device=workspace.device, workers=workers)
-        else:
-            count = max(spec.stage.views, 1) if name == "train" else 1
-            views = []
-            for view in range(count):
-                note = f"{name}, view {view + 1} of {count}" if count > 1 else name
-
-                def tell(done: int, total: int, note: str = note) -> None:
-                    progress("features", done, total, note)
-
-                features = load_features(
-                    workspace.home,
-                    part,
-                    dataset,
-                    split.records,
-                    view=view,
-                    device=workspace.device,
-                    progress=tell,
-                )
-                views.append(torch.from_numpy(features))
-            images = FeatureInputs(torch.stack(views).to(workspace.device))
-        galleries[name] = Gallery(
-            split, images, prepare_captions(model.text, split.captions, workspace.device)
-        )
-    return galleries
-
-
-def _guarded(progress: Progress, workspace: Workspace) -> Progress:
-    """Stop between two durable writes of the feature cache when a signal asks for it."""
-
-    def guarded(phase: str, done: int, total: int, note: str) -> None:
-        progress(phase, done, total, note)
-        if signal := workspace.stopping():
-            raise Interrupted(signal)
-
-    return guarded
+def _notes(model: Model) -> list[str]:
+    """Return what the encoders have to report of their inputs, such as captions without a known word."""
+    notes = []
+    for role, encoder in (("image", model.image), ("text", model.text)):
+        if isinstance(encoder, Informing):
+            counts = ", ".join(
+                f"{key.replace('_', ' ')} {value:,}" for key, value in encoder.report().items()
+            )
+            notes.append(f"{role} encoder: {counts}")
+    return notes
 
 
 def _cost(model: Model, frozen: tuple[str, ...], trained: Trained) -> dict[str, float]:

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file
 
-from harness.errors import StoreError
+from harness.errors import Interrupted, StoreError
 from harness.store import Store
-from harness.train import Interrupted
 
 STEPS = 4 * 3  # epochs of stage one, batches of 6 of the 16 training images
 
