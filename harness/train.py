@@ -114,6 +114,9 @@ def _solve(task: Task, closed: Mapping[str, ClosedFormLoss]) -> Trained:
     task.progress("solve", 0, 1, "closed form")
     task.model.root.eval()
     figures = next(iter(closed.values())).fit(task.model.image, task.model.text, _Pairs(task))
+    broken = [name for name, figure in figures.items() if not math.isfinite(figure)]
+    if broken:
+        raise TrainingError(f"the closed-form loss returned a figure that is not finite: {', '.join(broken)}")
     seconds = time.monotonic() - start
     rsum = task.validate()
     task.progress("solve", 1, 1, f"val rSum {rsum:.1f}")

