@@ -40,10 +40,9 @@ def prepare(
     home: Home = None,
 ) -> None:
     """Read and check a dataset: every annotation, every image decoded once, checksums, a manifest."""
-    import yaml
-
     from harness.data import prepare as prepare_dataset
     from harness.errors import InputError
+    from harness.registry import read_value
 
     where, catalog, registry = place(home), load_catalog(strict), load_registry()
     entry = registry.datasets.get(name)
@@ -52,7 +51,7 @@ def prepare(
         key, separator, value = pair.partition("=")
         if not separator:
             raise InputError(f"--set takes parameter=value, not {pair!r}")
-        params[key] = yaml.safe_load(value)
+        params[key] = read_value(value, f"--set {key}")
     if catalog.find("dataset", use).spec.name == "folder" and called is None and entry is None:
         raise InputError(f"{name!r} needs a name for the prepared dataset", hint="Add --as NAME.")
     with _Bar() as bar:
@@ -108,8 +107,8 @@ def status(as_json: Json = False, strict: Strict = False, home: Home = None) -> 
     rows: list[list[Any]] = []
     for entry in found:
         counts = "  ".join(f"{split} {n['images']:,}" for split, n in entry.counts.items())
-        rows.append([entry.name, entry.state, counts or "–", entry.command or "–"])
-    table("", ["dataset", "state", "images", "to get it"], rows)
+        rows.append([entry.name, entry.state, counts or "–", entry.command or "–", entry.detail])
+    table("", ["dataset", "state", "images", "to get it", "detail"], rows)
     out.print(
         plain(f"prepared datasets lie in {where.data} (HARNESS_DATA names another place)"),
         markup=False,

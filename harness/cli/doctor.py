@@ -8,6 +8,8 @@ import platform
 import shutil
 from typing import Any
 
+import typer
+
 from harness.cli.console import emit, out, say, table
 from harness.cli.figures import size
 from harness.cli.options import Home, Json, Strict, load_catalog, load_registry, place
@@ -46,8 +48,11 @@ def doctor(as_json: Json = False, strict: Strict = False, home: Home = None) -> 
         "runs": len(store.fingerprints()),
         "damaged": damaged,
     }
+    spoilt = [name for name, state in report["datasets"].items() if state == "damaged"]
     if as_json:
         emit(report)
+        if damaged or spoilt:
+            raise typer.Exit(1)
         return
     rows = [
         ["python", report["python"]],
@@ -63,6 +68,10 @@ def doctor(as_json: Json = False, strict: Strict = False, home: Home = None) -> 
     table("", ["what", "found"], rows)
     for path in damaged:
         say(f"damaged: {path}; its run is done again with --force", style="red")
+    for name in spoilt:
+        say(f"damaged: dataset {name}; next: harness data status", style="red")
+    if damaged or spoilt:
+        raise typer.Exit(1)
     missing = [name for name, version in versions.items() if version is None]
     if missing:
         say(f"missing: {', '.join(missing)}; next: uv sync", style="yellow")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,6 +113,7 @@ def load_plan(
     from harness.data import prepared_parts, protocol_of
     from harness.errors import InputError
     from harness.plan import make_plan
+    from harness.store import Store
 
     chosen: dict[str, list[str]] = {}
     for pair in only or []:
@@ -122,17 +123,22 @@ def load_plan(
                 f"--only takes axis=label, not {pair!r}", hint="For example: --only variant=full"
             )
         chosen.setdefault(axis, []).append(label)
+    own = [name for name in dataset or () if name not in registry.datasets]
     plan = make_plan(
         registry,
         catalog,
         matrix=matrix,
         protocol_of=lambda part, spec: protocol_of(part, where.data, spec),
-        prepared=prepared_parts(where.data),
+        prepared=prepared_parts(where.data, asked=own),
         datasets=dataset,
         only=chosen,
         seeds=seed,
         limit=limit,
         require_all=require_all,
     )
-    check_all(plan, catalog)
+    # What is stored was checked when it ran; reading signatures again would import every component.
+    store = Store(where.home)
+    cells = tuple(cell for cell in plan.cells if not store.finished(cell.run.fingerprint))
+    runs = tuple(run for run in plan.runs if not store.finished(run.fingerprint))
+    check_all(replace(plan, cells=cells, runs=runs), catalog)
     return plan

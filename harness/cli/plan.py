@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,11 +76,13 @@ def plan_json(plan: Plan, home: Path) -> dict[str, Any]:
         "runs": [
             {"fingerprint": run.fingerprint, "parent": run.parent, "spec": run.as_dict()} for run in plan.runs
         ],
-        "missing": [
-            {"dataset": entry.dataset, "cells": entry.cells, "command": entry.command}
-            for entry in plan.missing
-        ],
+        "missing": missing_json(plan),
     }
+
+
+def missing_json(plan: Plan) -> list[dict[str, Any]]:
+    """Return the datasets that cannot be used as plain values."""
+    return [dataclasses.asdict(entry) for entry in plan.missing]
 
 
 def print_plan(plan: Plan, home: Path) -> None:
@@ -110,8 +113,6 @@ def print_plan(plan: Plan, home: Path) -> None:
 
 
 def print_missing(plan: Plan) -> None:
-    """Name the datasets that are not prepared, with the command that prepares each."""
+    """Name the datasets that cannot be used, each with the reason and the command that prepares it."""
     for entry in plan.missing:
-        say(
-            f"not run: {entry.cells} cells on {entry.dataset}, which is not prepared. To get them: {entry.command}"
-        )
+        say(f"not run: {entry.cells} cells on {entry.dataset}: {entry.reason}. To get them: {entry.command}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import signal
 import sys
@@ -79,8 +80,9 @@ def run(
     home: Home = None,
 ) -> None:
     """Train and evaluate the cells of a matrix and render the leaderboards; what is stored is not done again."""
-    from harness.cli.plan import plan_json, print_missing, print_plan
+    from harness.cli.plan import missing_json, plan_json, print_missing, print_plan
 
+    _check_device(device)
     where = place(home)
     registry, catalog = load_registry(), load_catalog(strict)
     plan = load_plan(
@@ -105,6 +107,7 @@ def run(
                 "matrix": matrix,
                 "cells": [_cell_json(o) for o in outcomes],
                 "leaderboards": [str(t) for t in tables],
+                "missing": missing_json(plan),
             }
         )
     elif outcomes:
@@ -118,9 +121,9 @@ def _execute(
     plan: Plan, catalog: Any, where: Any, device: str, threads: int | None, force: bool
 ) -> tuple[Outcome, ...]:
     from harness.cli.progress import Watcher
+    from harness.errors import Interrupted
     from harness.execute import Workspace, execute
     from harness.execute.provenance import default_threads, source_revision
-    from harness.train import Interrupted
 
     stopper = Stopper()
     stopper.install()
@@ -142,6 +145,16 @@ def _execute(
         raise typer.Exit(128 + stop.signal) from stop
 
 
+def _check_device(wanted: str) -> None:
+    from harness.errors import InputError, nearest
+
+    if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9][0-9]*))?", wanted):
+        raise InputError(
+            f"no device {wanted!r}{nearest(wanted, ('auto', 'cpu', 'cuda', 'cuda:0'))}",
+            hint="Use auto, cpu, cuda or cuda:N; see `harness doctor`.",
+        )
+
+
 def _device(wanted: str, plan: Plan, home: Path, force: bool) -> str:
     """Resolve `auto`; a plan that is stored whole needs no torch to find out."""
     from harness.errors import InputError
@@ -153,7 +166,8 @@ def _device(wanted: str, plan: Plan, home: Path, force: bool) -> str:
 
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted != "cpu" and not (wanted.startswith("cuda") and torch.cuda.is_available()):
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted != "cpu" and int(wanted.partition(":")[2] or 0) >= there:
         raise InputError(f"device {wanted!r} is not there", hint="Use --device cpu, or see `harness doctor`.")
     return wanted
 
@@ -165,7 +179,7 @@ def _render(plan: Plan, outcomes: Sequence[Outcome], registry: Registry, home: P
     if not any(outcome.result for outcome in kept):
         return []
     folder = leaderboards(registry)
-    return publish_rows(kept, home=home, folder=folder)
+    return publish_rows(kept, plan.runs, home=home, folder=folder)
 
 
 def _cell_json(outcome: Outcome) -> dict[str, Any]:

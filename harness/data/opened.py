@@ -176,14 +176,13 @@ def open_dataset(part: Part, root: Path, catalog: Catalog) -> OpenDataset:
     return OpenDataset(part.name, manifest.protocol, tuple(item.record for item in stored), images)
 
 
-def protocol_of(part: Part, root: Path, spec: DatasetSpec) -> str | None:
-    """Return the hash that enters a run's fingerprint, or ``None`` where it must be prepared first."""
-    if spec.embedded:
-        return embedded_protocol(part)
-    try:
-        return _prepared(part, root)[1].protocol
-    except DataError:
-        return None
+def protocol_of(part: Part, root: Path, spec: DatasetSpec) -> str:
+    """Return the hash that enters a run's fingerprint.
+
+    Raises:
+        DataError: if it is not prepared, was prepared otherwise, or its manifest is damaged.
+    """
+    return embedded_protocol(part) if spec.embedded else _prepared(part, root)[1].protocol
 
 
 def embedded_protocol(part: Part) -> str:

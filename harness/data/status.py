@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -57,15 +57,22 @@ def status(root: Path, registry: Registry, catalog: Catalog) -> tuple[DatasetSta
     return (*known, *(_prepared(root, name, None) for name in others))
 
 
-def prepared_parts(root: Path) -> Mapping[str, Part]:
-    """Return, by name, the dataset that each readable prepared folder makes available."""
+def prepared_parts(root: Path, asked: Collection[str] = ()) -> Mapping[str, Part]:
+    """Return, by name, the dataset that each readable prepared folder makes available.
+
+    Raises:
+        DataError: if a folder whose name is in `asked` cannot be read.
+    """
     parts = {}
     for name in folders.names(root):
         folder = folders.find(root, name)
         try:
             manifest = read_manifest(folder) if folder else None
-        except DataError:
-            continue  # `status` and `open_dataset` say what is wrong with it
+        except DataError as error:
+            if name in asked:
+                again = f"harness data prepare COMPONENT --from DIR --as {name}"
+                raise DataError(error.message, hint=again) from error
+            continue  # `status` says what is wrong with it
         if manifest is not None:
             parts[name] = Part(
                 name=name, use=manifest.use, revision=manifest.revision, params=manifest.params, title=name

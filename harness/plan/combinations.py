@@ -47,6 +47,22 @@ def choose(
     return axes
 
 
+def rules(
+    matrix: Matrix, *, datasets: Sequence[str] | None, seeds: Sequence[int] | None
+) -> list[Mapping[str, Sequence[str]]]:
+    """Return the exclude rules that count beside what was asked for.
+
+    The seeds that a rule names are the matrix's own: where others are asked for, the rule falls. A dataset
+    that is asked for falls under the rules that leave out some of its cells, but not under one that leaves it
+    out whole.
+    """
+    return [
+        rule
+        for rule in matrix.exclude
+        if not (seeds and "seed" in rule) and not (datasets and set(rule) == {"dataset"})
+    ]
+
+
 def combinations(axes: Axes, exclude: Sequence[Mapping[str, Sequence[str]]]) -> Iterator[Labels]:
     """Yield every combination of labels that no rule excludes, the last axis running fastest."""
     for labels in itertools.product(*axes.values()):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from harness.errors import DataError, InputError, nearest
-from harness.plan.combinations import choose, combinations
+from harness.errors import DataError, InputError, RegistryError, nearest
+from harness.plan.combinations import choose, combinations, rules
 from harness.plan.files import files_of
-from harness.plan.records import Cell, Missing, Part, Plan, RunSpec
+from harness.plan.records import Cell, File, Missing, Part, Plan, RunSpec
 from harness.plan.resolve import Components, Resolver
 from harness.registry import Registry
 from harness.specs import DatasetSpec
@@ -19,7 +20,7 @@ def make_plan(
     catalog: Components,
     *,
     matrix: str,
-    protocol_of: Callable[[Part, DatasetSpec], str | None],
+    protocol_of: Callable[[Part, DatasetSpec], str],
     prepared: Mapping[str, Part] | None = None,
     datasets: Sequence[str] | None = None,
     only: Mapping[str, Sequence[str]] | None = None,
@@ -30,9 +31,9 @@ def make_plan(
     """Resolve a matrix into cells and the runs behind them.
 
     Args:
-        protocol_of: returns the passport of a dataset, or ``None`` if it must be prepared first.
+        protocol_of: returns the passport of a dataset, or raises DataError if it must be prepared first.
         prepared: prepared datasets by name; those that the registry does not list can be asked for too.
-        datasets: replace the matrix's datasets.
+        datasets: replace the matrix's datasets; each must be there.
         only: labels to keep, by axis.
         seeds: replace the matrix's seeds.
         limit: at most so many images of each split, 1 or more.
@@ -41,7 +42,7 @@ def make_plan(
     Raises:
         InputError: lists the problems of all cells: an unknown name, a component that no plugin declares, a
             field or file that does not fit; or no cell is left.
-        DataError: if `require_all` and datasets are missing.
+        DataError: if a dataset is missing that was asked for by name, or any with `require_all`; or all are.
     """
     if matrix not in registry.matrices:
         raise InputError(f"{registry.path} has no matrix {matrix!r}{nearest(matrix, registry.matrices)}")
@@ -54,15 +55,21 @@ def make_plan(
     cells: list[Cell] = []
     runs: dict[str, RunSpec] = {}
     missing: Counter[str] = Counter()
+    faults: dict[str, DataError] = {}
+    asked = {*(datasets or ()), *(only or {}).get("dataset", ())}
+    needed: set[str] = set()
     problems: dict[str, str] = {}
     count = 0
-    for labels in combinations(axes, record.exclude):
+    for labels in combinations(axes, rules(record, datasets=datasets, seeds=seeds)):
         count += 1
         try:
             name = resolver.dataset(labels)
             part, protocol = sources.find(name)
-            if protocol is None:
+            if isinstance(protocol, DataError):
                 missing[name] += 1
+                faults[name] = protocol
+                if labels.get("dataset") in asked:
+                    needed.add(name)
                 continue
             cell, chain = resolver.cell(labels, part, protocol, limit)
         except InputError as error:
@@ -75,16 +82,19 @@ def make_plan(
         hints = [hint for hint in dict.fromkeys(problems.values()) if hint]
         raise InputError("\n".join(problems), hint="\n".join(hints))
     if not count:
-        raise InputError(f"matrix {matrix!r} has no cell left: its exclude rules cover what was asked for")
+        raise InputError(
+            f"matrix {matrix!r} has no cell left: its exclude rules cover what was asked for",
+            hint="To run a seed that they leave out: --seed N",
+        )
     lacking = tuple(
-        Missing(dataset=name, cells=number, command=f"harness data prepare {name} --from DIR")
+        Missing(dataset=name, cells=number, reason=faults[name].message, command=faults[name].hint)
         for name, number in missing.items()
     )
-    if require_all and lacking:
+    if refused := [entry for entry in lacking if require_all or not cells or entry.dataset in needed]:
         raise DataError(
-            f"matrix {matrix!r} needs datasets that are not prepared",
-            problems=[f"{entry.dataset}: {entry.cells} cells" for entry in lacking],
-            hint="\n".join(entry.command for entry in lacking),
+            f"matrix {matrix!r} needs datasets that cannot be used",
+            problems=[f"{entry.dataset}: {entry.cells} cells: {entry.reason}" for entry in refused],
+            hint="\n".join(entry.command for entry in refused),
         )
     return Plan(cells=tuple(cells), runs=tuple(runs.values()), missing=lacking)
 
@@ -96,7 +106,7 @@ class _Datasets:
         self,
         registry: Registry,
         catalog: Components,
-        protocol_of: Callable[[Part, DatasetSpec], str | None],
+        protocol_of: Callable[[Part, DatasetSpec], str],
         prepared: Mapping[str, Part],
     ) -> None:
         self.registry, self.catalog, self.protocol_of, self.prepared = (
@@ -105,12 +115,18 @@ class _Datasets:
             protocol_of,
             prepared,
         )
-        self.found: dict[str, tuple[Part, str | None]] = {}
+        self.found: dict[str, tuple[Part, str | DataError]] = {}
 
-    def find(self, name: str) -> tuple[Part, str | None]:
+    def find(self, name: str) -> tuple[Part, str | DataError]:
+        """Return a dataset with its passport, or with the reason why it has none."""
         if name not in self.found:
             part, spec = self._part(name)
-            self.found[name] = part, self.protocol_of(part, spec)
+            protocol: str | DataError
+            try:
+                protocol = self.protocol_of(part, spec)
+            except DataError as error:
+                protocol = error
+            self.found[name] = part, protocol
         return self.found[name]
 
     def _part(self, name: str) -> tuple[Part, DatasetSpec]:
@@ -123,7 +139,7 @@ class _Datasets:
                 revision=spec.revision,
                 params=entry.params,
                 title=entry.title or name,
-                files=files_of(entry.params, self.registry.path.parent),
+                files=self._files(name, entry.params),
             )
         elif part is not None:
             spec = self._spec(part.use)
@@ -133,6 +149,13 @@ class _Datasets:
                 hint=f"To use a folder of your own: harness data prepare folder --from DIR --as {name}",
             )
         return part, spec
+
+    def _files(self, name: str, params: Mapping[str, Any]) -> dict[str, File]:
+        try:
+            return files_of(params, self.registry.path.parent)
+        except RegistryError as error:
+            place = self.registry.at(("datasets", name))
+            raise RegistryError(f"{place}: {error.message}", hint=error.hint) from error
 
     def _spec(self, use: str) -> DatasetSpec:
         spec = self.catalog.find("dataset", use).spec

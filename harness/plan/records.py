@@ -156,10 +156,11 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Missing:
-    """A dataset that is not prepared: how many cells wait for it, and the command that gets it."""
+    """A dataset that cannot be used: how many cells wait for it, why, and the command that gets it."""
 
     dataset: str
     cells: int
+    reason: str
     command: str
 
 

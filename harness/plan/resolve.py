@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
 from harness.errors import InputError, RegistryError, nearest
@@ -12,6 +12,9 @@ from harness.plan.files import files_of
 from harness.plan.records import Cell, Part, RunSpec
 from harness.registry import COMPONENT_KINDS, KeyPath, Matrix, Registry, Stage
 from harness.specs import EncoderSpec, Kind, Spec
+
+# `image.trunk.*`, not `image.trunk.stem.*`, which leaves the rest of the trunk to be trained.
+_FROZEN = re.compile(r"(image\.?)?\*|image\.(?!head\b)\w+\.?\*")
 
 
 class Found(Protocol):
@@ -188,8 +191,11 @@ class Resolver:
 
 
 def is_fixed(stage: Stage) -> bool:
-    """Tell whether a stage leaves the image backbone as it is: frozen, or solved in closed form."""
-    return stage.epochs == 0 or any(fnmatchcase("image.backbone.weight", glob) for glob in stage.freeze)
+    """Tell whether a stage takes the image features as they come: frozen, or solved in closed form.
+
+    They are frozen where a glob covers the image encoder, or the whole of one of its modules but `head`.
+    """
+    return stage.epochs == 0 or any(_FROZEN.fullmatch(glob) for glob in stage.freeze)
 
 
 def _below(fields: Mapping[str, Any], prefix: str) -> dict[str, Any]:

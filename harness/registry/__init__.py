@@ -1,6 +1,6 @@
 """registry.yaml -> validated frozen records."""
 
-from harness.registry.document import KeyPath
+from harness.registry.document import KeyPath, read_value
 from harness.registry.records import COMPONENT_KINDS, Component, Experiment, Group, Matrix, Stage
 from harness.registry.registry import NAME, Registry, find_registry
 from harness.registry.values import FILE, expand, file_path
@@ -19,4 +19,5 @@ __all__ = [
     "expand",
     "file_path",
     "find_registry",
+    "read_value",
 ]

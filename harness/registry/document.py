@@ -100,6 +100,18 @@ def read_document(file: Path) -> Document:
     return Document(file, data, reader.lines)
 
 
+def read_value(text: str, source: str) -> Any:
+    """Read one value that is not in a file, under the same rules; `source` is what messages call it.
+
+    Raises:
+        RegistryError: with everything in it that is refused.
+    """
+    reader = _Reader(Path(source), text)
+    value = reader.document()
+    reader.problems.check()
+    return value
+
+
 def spell(key: KeyPath) -> str:
     """Return a key path as a person would write it: ``stages.one.decay_at[0]``."""
     parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in key]

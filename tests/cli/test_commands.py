@@ -111,7 +111,12 @@ def test_a_failed_cell_is_exit_code_1_with_its_cause_and_its_command(
         (("plan", "--matrix", "whole", "--only", "plain"), "takes axis=label"),
         (("plan", "--matrix", "one", "--dataset", "tosy"), "did you mean 'toys'"),
         (("run", "--matrix", "one", "--dataset", "listed", "--require-all"), "harness data prepare listed"),
-        (("run", "--matrix", "one", "--device", "tpu"), "device 'tpu' is not there"),
+        (("run", "--matrix", "one", "--device", "tpu"), "no device 'tpu'; did you mean 'cpu'"),
+        (("run", "--matrix", "one", "--device", "cuda:x"), "no device 'cuda:x'; did you mean 'cuda:0'"),
+        (("run", "--matrix", "one", "--device", "cuda:99"), "device 'cuda:99' is not there"),
+        (("run", "--matrix", "one", "--dataset", "listed"), "harness data prepare listed"),
+        (("plan", "--matrix", "one", "--dataset", "listed", "--json"), "harness data prepare listed"),
+        (("data", "prepare", "listed", "--from", ".", "--set", "k=010"), "--set k:1: 010 begins with 0"),
         (("data", "prepare", "lsited", "--from", "."), "did you mean 'listed'"),
         (("show", "abc"), "no run 'abc'"),
         (("run", "--limit", "1"), "--limit"),
@@ -161,14 +166,54 @@ def test_show_finds_a_run_by_its_first_characters(invoke: Invoke, tmp_path: Path
     assert "Traceback" not in err
 
 
-def test_a_dataset_that_is_not_prepared_is_named_with_its_command(invoke: Invoke) -> None:
-    code, out, err = invoke(*RUN, "--matrix", "one", "--dataset", "toys", "--dataset", "listed", "--json")
+def test_a_dataset_that_is_not_prepared_is_named_with_its_command(
+    invoke: Invoke, toy_registry: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy_registry(("axes: {seed: [0]}", "axes: {dataset: [toys, listed]}"))
+    code, out, err = invoke(*RUN, "--matrix", "one", "--json")
+    assert code == 0, err
+    report = json.loads(out)
+    assert len(report["cells"]) == 1
+    (missing,) = report["missing"]
+    assert (missing["dataset"], missing["cells"]) == ("listed", 1)
+    assert missing["command"] == "harness data prepare listed --from DIR"
+    assert "not run: 1 cells on listed: dataset 'listed' is not prepared in" in err
+    assert missing["command"] in err
+    assert json.loads(invoke("plan", "--matrix", "one", "--json")[1])["missing"] == [missing]
+
+    (tmp_path / "home" / "data" / "listed").mkdir(parents=True)
+    (tmp_path / "home" / "data" / "listed" / "manifest.json").write_text("{")
+    code, out, err = invoke("plan", "--matrix", "one")
     assert code == 0
-    assert len(json.loads(out)["cells"]) == 1
-    assert "harness data prepare listed --from DIR" in err
-    code, out, err = invoke(*RUN, "--matrix", "one", "--dataset", "listed")
+    assert "manifest.json" in err
+    assert "is not prepared" not in err
+    monkeypatch.setattr("harness.cli.console.out.width", 400)  # a path that is folded is not found
+    code, out, _ = invoke("data", "status")
     assert code == 0
-    assert "harness data prepare listed --from DIR" in err
+    assert "manifest.json" in out
+    code, out, err = invoke("doctor")
+    assert code == 1
+    assert "damaged: dataset listed" in err
+
+
+def test_a_device_is_looked_at_even_where_all_is_stored(invoke: Invoke) -> None:
+    assert invoke(*RUN, "--matrix", "one")[0] == 0
+    code, _, err = invoke("run", "--matrix", "one", "--device", "cudo")
+    assert code == 2
+    assert "no device 'cudo'; did you mean 'cuda'" in err
+
+
+def test_doctor_ends_with_1_where_a_stored_file_is_damaged(invoke: Invoke, tmp_path: Path) -> None:
+    assert invoke(*RUN, "--matrix", "one")[0] == 0
+    assert invoke("doctor")[0] == 0
+    (path,) = (tmp_path / "home" / "runs").glob("*/history.jsonl")
+    path.write_text("{}")
+    code, out, err = invoke("doctor")
+    assert code == 1
+    assert str(path) in err
+    assert "ready" not in out
+    code, out, _ = invoke("doctor", "--json")
+    assert (code, json.loads(out)["damaged"]) == (1, [str(path)])
 
 
 HOSTILE = "\\e[31mred\\e[0m [/bold] [link=x]\u202egnp \\a"

@@ -16,6 +16,7 @@ from harness.catalog import Catalog
 from harness.data import open_dataset, prepare, prepared_parts, protocol_of, status, verify
 from harness.errors import DataError
 from harness.plan import Part
+from harness.specs import DatasetSpec
 
 
 def part(**changes: Any) -> Part:
@@ -159,6 +160,28 @@ def test_status_tells_every_state(source: Path, root: Path, catalog: Catalog, tm
     assert found["lost"].command == "harness data prepare lost --from DIR"
     assert "no plugin declares dataset 'nobody'" in found["strange"].detail
     assert sorted(prepared_parts(root)) == ["extra", "lost", "old", "ready", "torn"]
+
+
+def test_why_a_dataset_has_no_passport(source: Path, root: Path, catalog: Catalog) -> None:
+    """Not prepared, prepared otherwise and damaged are three things, and each is said."""
+    spec = catalog.find("dataset", "listed").spec
+    assert isinstance(spec, DatasetSpec)
+    with pytest.raises(DataError, match="'mine' is not prepared in"):
+        protocol_of(part(), root, spec)
+    prepare("mine", "listed", {}, source, root, catalog)
+    with pytest.raises(DataError, match="by revision 1 of 'listed', now 2"):
+        protocol_of(part(revision=2), root, spec)
+    manifest = root / "mine" / "manifest.json"
+    manifest.write_text(
+        manifest.read_text(encoding="utf-8").replace('"listed"', '"lister"'), encoding="utf-8"
+    )
+    with pytest.raises(DataError, match=r"manifest\.json") as caught:
+        protocol_of(part(), root, spec)
+    assert caught.value.hint == "harness data prepare mine --from DIR"
+    assert prepared_parts(root) == {}
+    with pytest.raises(DataError, match=r"manifest\.json") as caught:
+        prepared_parts(root, asked=["mine"])
+    assert caught.value.hint.endswith("--as mine")
 
 
 def test_no_heavy_import() -> None:

@@ -148,7 +148,8 @@ def test_revision_prepares_again(source: Path, root: Path, catalog: Catalog) -> 
 def refused(asked: Part, root: Path, catalog: Catalog) -> None:
     with pytest.raises(DataError, match="harness data prepare mine --from DIR"):
         open_dataset(asked, root, catalog)
-    assert protocol_of(asked, root, catalog.find("dataset", "listed").spec) is None
+    with pytest.raises(DataError, match="was prepared"):
+        protocol_of(asked, root, catalog.find("dataset", "listed").spec)
 
 
 def test_equal_images_under_other_ids_are_noted(source: Path, root: Path, catalog: Catalog) -> None:

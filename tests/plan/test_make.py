@@ -113,10 +113,12 @@ def make(tmp_path: Path) -> Make:
             text = text.replace(old, new, 1)
         (tmp_path / "registry.yaml").write_text(text)
 
-        def protocol_of(part: Part, spec: DatasetSpec) -> str | None:
+        def protocol_of(part: Part, spec: DatasetSpec) -> str:
             if spec.embedded:
                 return "drawn"
-            return photos if part.name == "photos" else "own"
+            if part.name == "photos" and photos is None:
+                raise DataError("it is torn", hint="harness data prepare photos --from DIR")
+            return photos or "own"
 
         registry = Registry.load(tmp_path / "registry.yaml")
         components = Components(**(revisions or {}))
@@ -190,9 +192,9 @@ def test_a_parameter_of_a_loss_holds_in_all_stages_of_the_chain(make: Make) -> N
 def test_what_is_not_prepared_is_named_with_its_command(make: Make) -> None:
     plan = make()
     (missing,) = plan.missing
-    assert (missing.dataset, missing.cells) == ("photos", 10)
+    assert (missing.dataset, missing.cells, missing.reason) == ("photos", 10, "it is torn")
     assert missing.command == "harness data prepare photos --from DIR"
-    with pytest.raises(DataError, match="photos: 10 cells") as caught:
+    with pytest.raises(DataError, match="photos: 10 cells: it is torn") as caught:
         make(require_all=True)
     assert "harness data prepare photos --from DIR" in caught.value.hint
 
@@ -206,10 +208,22 @@ def test_what_is_prepared_runs_under_its_profile(make: Make) -> None:
     assert cell(plan, "photos", "full", "0").visual == "fixed small"
 
 
-def test_a_plan_of_datasets_that_are_all_missing_has_no_cells(make: Make) -> None:
-    plan = make(datasets=["photos"])
-    assert (plan.cells, plan.runs, plan.missing[0].cells) == ((), (), 10)
-    assert plan.summary == Summary(cells=0, naive=0, distinct=0)
+@pytest.mark.parametrize(
+    ("change", "asked"),
+    [
+        (None, {"datasets": ["photos"]}),
+        (None, {"datasets": ["shapes", "photos"]}),
+        (None, {"only": {"dataset": ["shapes", "photos"]}}),
+        (("dataset: [shapes, photos]", "dataset: [photos]"), {}),  # no cell is left, whoever asked
+    ],
+)
+def test_a_dataset_that_was_asked_for_must_be_there(
+    change: tuple[str, str] | None, asked: dict[str, Any], make: Make
+) -> None:
+    with pytest.raises(DataError, match="photos: 10 cells: it is torn") as caught:
+        make("ablations", *([change] if change else []), **asked)
+    assert caught.value.hint == "harness data prepare photos --from DIR"
+    assert make("ablations", *([change] if change else []), photos="passport", **asked).missing == ()
 
 
 # ---------------------------------------------------------------------------------------------- what was asked for
@@ -225,6 +239,26 @@ def test_seeds_replace_the_axis_or_are_one(make: Make) -> None:
         ((("seed", "3"),), 3),
         ((("seed", "4"),), 4),
     ]
+
+
+def test_a_seed_that_is_asked_for_overrides_the_rules_on_seeds(make: Make) -> None:
+    """Rules: no seed 1 of shift and dropout; no `three` on photos."""
+    on_shapes = ("exclude: [", "exclude: [{dataset: shapes, seed: 1}, ")
+    assert labels(make("ablations", on_shapes, only={"variant": ["full"]})) == [("shapes", "full", "0")]
+    plan = make("ablations", on_shapes, datasets=["shapes"], seeds=[1], only={"variant": ["full", "shift"]})
+    assert labels(plan) == [("shapes", "full", "1"), ("shapes", "shift", "1")]
+    plan = make("ablations", datasets=["photos"], photos="p", seeds=[1], only={"variant": ["full", "three"]})
+    assert labels(plan) == [("photos", "full", "1")]
+
+
+def test_a_dataset_that_is_asked_for_keeps_the_rules_on_its_other_axes(make: Make) -> None:
+    whole = ("exclude: [", "exclude: [{dataset: shapes}, {dataset: shapes, seed: 1}, ")
+    assert labels(make("ablations", whole, datasets=["shapes"], only={"variant": ["full"]})) == [
+        ("shapes", "full", "0")
+    ]
+    own = Part(name="mine", use="folder", revision=3, title="mine")
+    plan = make("ablations", whole, datasets=["mine"], prepared={"mine": own}, only={"variant": ["shift"]})
+    assert labels(plan) == [("mine", "shift", "0")]
 
 
 def test_datasets_replace_the_axis_or_are_one(make: Make) -> None:
@@ -271,6 +305,24 @@ def test_a_solution_in_closed_form_leaves_the_backbone_as_it_is(make: Make) -> N
     plan = make("homeless", datasets=["shapes"])
     assert plan.cells[0].visual == "fixed resnet50"
     assert plan.cells[0].title == "nowhere"
+
+
+@pytest.mark.parametrize(
+    ("globs", "label"),
+    [
+        ("[image.trunk.*]", "fixed"),
+        ("[text.*, image.backbone.*]", "fixed"),
+        ("[image.*]", "fixed"),
+        ("['*']", "fixed"),
+        ("[image.head.*]", "ft"),
+        ("[image.backbone.layer1.*]", "ft"),  # the layers above it are trained
+        ("[image.trunk.weight]", "ft"),
+        ("[text.*]", "ft"),
+    ],
+)
+def test_a_frozen_part_of_any_name_is_fixed(globs: str, label: str, make: Make) -> None:
+    plan = make("plain", ('freeze: ["image.backbone.*"]', f"freeze: {globs}"))
+    assert plan.cells[0].visual == f"{label} resnet50"
 
 
 @pytest.mark.parametrize(
@@ -354,6 +406,43 @@ def test_files_of_parameters(make: Make, tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "two.txt").write_text("changed")
     monkeypatch.setenv("WORDS", "two")
     assert make("plain", change).cells[0].run.fingerprint != prints["one"]
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        ("models/a.pth", "weights"),
+        ("glove.txt", "weights"),
+        ("near.bin", "weights"),  # in the current folder
+        ("${WORDS}", "weights"),
+        ("[x, {y: glove.txt}]", "weights[1].y"),
+    ],
+)
+def test_a_file_without_its_mark_would_escape_the_fingerprint(
+    value: str, key: str, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    monkeypatch.setenv("WORDS", str(tmp_path / "plain"))
+    change = ("layers: 50", f"layers: 50, weights: {value if value[0] == '[' else repr(value)}")
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert make("plain", change).cells  # a name with a dot is only a name where there is no such file
+    (tmp_path / "models").mkdir()
+    for path in (tmp_path / "models/a.pth", tmp_path / "glove.txt", tmp_path / "plain", here / "near.bin"):
+        path.write_text("a")
+    with pytest.raises(InputError) as caught:
+        make("plain", change)
+    assert f"encoders.words: parameter {key!r} is " in caught.value.message
+    written = str(here / "near.bin") if value == "near.bin" else value if value[0] != "[" else "glove.txt"
+    assert caught.value.hint == f'Write "file:{written}"'
+
+
+def test_a_file_of_a_dataset_and_words_that_are_no_paths(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "package").write_text("a")
+    (tmp_path / "list.txt").write_text("a")
+    assert make("plain", ("layers: 50", "layers: 50, weights: package")).cells
+    with pytest.raises(InputError, match=r"datasets\.shapes: parameter 'words' is 'list.txt'"):
+        make("plain", ("images: 2000", "words: list.txt"))
 
 
 def test_a_variable_outside_of_files_enters_no_fingerprint(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import RegistryError
-from harness.registry import Registry
+from harness.registry import Registry, read_value
 from harness.registry.document import Document, read_document
 
 Read = Callable[[str | bytes], Document]
@@ -232,3 +232,21 @@ def test_values_agree_with_another_reader_where_both_are_strict(read: Read, exam
     ours = read(example)
     theirs = yaml.safe_load(example.replace("1e-3", "0.001"))
     assert ours.data == _as_read(theirs)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001), ("no", "no"), ("null", None), ("", None), ("8", 8), ("true", True),
+        ("'010'", "010"), ("[1, a]", (1, "a")), ("ü x", "ü x"),
+    ],
+)  # fmt: skip
+def test_a_value_of_the_command_line_is_read_as_one_of_the_registry(text: str, value: Any) -> None:
+    read = read_value(text, "--set k")
+    assert (read, type(read)) == (value, type(value))
+
+
+@pytest.mark.parametrize("text", ["010", ".nan", "*a", "!!int 3", "[", "a: 1\na: 2"])
+def test_a_value_that_a_registry_refuses_is_refused_on_the_command_line(text: str) -> None:
+    with pytest.raises(RegistryError, match=r"^--set k:\d: "):
+        read_value(text, "--set k")
