@@ -3,41 +3,57 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness.execute.outcome import Outcome
-from harness.leaderboard import Row, merge_rows, read_rows, write, write_curves
+from harness.leaderboard import Row, merge_rows, read_curves, read_rows, write, write_curves
+from harness.plan import RunSpec
 from harness.store import Store
 
 ROWS = "results.jsonl"
 
 
-def publish_rows(outcomes: Sequence[Outcome], *, home: Path, folder: Path) -> list[Path]:
+def publish_rows(
+    outcomes: Sequence[Outcome], runs: Sequence[RunSpec], *, home: Path, folder: Path
+) -> list[Path]:
     """Merge measured cells into `folder`, redraw learning curves and tables; return the files that changed.
 
     Args:
         outcomes: cells of whole runs; those without a result are passed over.
+        runs: the plan's runs, each after its parent.
         folder: the leaderboards; ``results.jsonl`` in it is their source.
     """
     done = [outcome for outcome in outcomes if outcome.result is not None]
     folder.mkdir(parents=True, exist_ok=True)
-    merge_rows(folder / ROWS, [row_of(outcome) for outcome in done])
+    merge_rows(folder / ROWS, [row_of(outcome, recipes(runs)) for outcome in done])
     store = Store(home)
     for dataset in sorted({outcome.cell.run.dataset.name for outcome in done}):
-        # Every curve of the dataset that the committed rows still speak of, not only those of this command.
-        stored = [row for row in read_rows(folder / ROWS) if row.dataset == dataset]
-        first = {row.title: row for row in reversed(stored) if store.finished(row.fingerprint)}
-        histories = {title: _history(store, row.fingerprint) for title, row in sorted(first.items())}
-        trained = {title: rows for title, rows in histories.items() if len(rows) > 1}
-        if trained:
-            write_curves(folder, dataset, trained)
+        # A curve stays as long as a row speaks of it, also when its run lies in another store.
+        titles = {row.title for row in read_rows(folder / ROWS) if row.dataset == dataset}
+        kept = read_curves(folder).get(dataset, {})
+        first = {o.cell.title: o.cell.run for o in reversed(done) if o.cell.run.dataset.name == dataset}
+        fresh = {title: _history(store, run.fingerprint) for title, run in first.items()}
+        curves = {
+            title: rows for title, rows in {**kept, **fresh}.items() if title in titles and len(rows) > 1
+        }
+        if curves:
+            write_curves(folder, dataset, curves)
     return write(folder)
 
 
-def row_of(outcome: Outcome) -> Row:
-    """Return the leaderboard row of a cell that has a result."""
+def recipes(runs: Sequence[RunSpec]) -> dict[str, str]:
+    """Return the fingerprint of each run without seeds, its own and those of the runs that it starts from."""
+    found: dict[str, str] = {}
+    for run in runs:
+        parent = found[run.parent] if run.parent is not None else None
+        found[run.fingerprint] = replace(run, seed=0, parent=parent).fingerprint
+    return found
+
+
+def row_of(outcome: Outcome, recipe: Mapping[str, str]) -> Row:
+    """Return the leaderboard row of a cell that has a result; `recipe` is that of `recipes`."""
     cell, result = outcome.cell, outcome.result
     if result is None:
         raise ValueError("a failed cell has no row")
@@ -72,7 +88,7 @@ def row_of(outcome: Outcome) -> Row:
         command=result.provenance["command"],
         date=result.provenance["finished"],
         source_revision=result.provenance["revision"],
-        recipe=replace(cell.run, seed=0, parent=None).fingerprint,
+        recipe=recipe[result.fingerprint],
         limit=result.limit,
     )
 
