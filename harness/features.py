@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data import OpenDataset
+from harness.durable import durable, hold
 from harness.errors import TrainingError
 from harness.protocols import FrozenPart, Record
-from harness.store import durable, hold
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,113 +9,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from harness.errors import Interrupted, StoreError
+from harness.durable import durable, sync_folder, unwritable
+from harness.errors import StoreError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-
-
-@contextlib.contextmanager
-def durable(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears under `path` only when complete and on disk; a failure leaves what was there.
-
-    Raises:
-        StoreError: names the path where it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """What to do while another process holds a lock.
-
-    Args:
-        tell: is told the owner, once.
-        stopping: returns the number of a signal that asks to give up, or 0.
-    """
-
-    tell: Callable[[str], None]
-    stopping: Callable[[], int]
-
-
-@contextlib.contextmanager
-def hold(home: Path, name: str, waiting: Waiting | None = None) -> Iterator[None]:
-    """Hold the lock `name` of a store.
-
-    Raises:
-        StoreError: if the store cannot be written.
-        Interrupted: `waiting` was asked to give up.
-    """
-    import filelock
-
-    path = home / "locks" / f"{name}.lock"
-    owner = path.with_suffix(".owner")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(path.parent, error) from error
-    lock = filelock.FileLock(path)
-    told = False
-    while True:
-        try:
-            lock.acquire(timeout=0.5 if told else 0)
-            break
-        except filelock.Timeout:
-            if waiting is not None:
-                if not told:
-                    waiting.tell(owner.read_text() if owner.exists() else "another process")
-                if signal := waiting.stopping():
-                    raise Interrupted(signal) from None
-            told = True
-        except OSError as error:
-            raise _unwritable(path, error) from error
-    try:
-        owner.write_text(f"process {os.getpid()} on {os.uname().nodename}")
-        yield
-    finally:
-        lock.release()
-
-
-def _unwritable(path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"cannot write {path}: {error.strerror or error}",
-        hint="Free space or choose another place with --home; results stored earlier are intact.",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,11 +144,11 @@ class Store:
             if final.exists():
                 final.rename(old)
             temporary.rename(final)
-            _sync_folder(self.runs)
+            sync_folder(self.runs)
             shutil.rmtree(old, ignore_errors=True)
             shutil.rmtree(self.work(result.fingerprint), ignore_errors=True)
         except OSError as error:
-            raise _unwritable(self.runs, error) from error
+            raise unwritable(self.runs, error) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -259,7 +170,7 @@ class Store:
                 os.fsync(file.fileno())
             files[path.name] = _sha256(path)
         _write_json(folder / MANIFEST, {"schema": SCHEMA, "files": files})
-        _sync_folder(folder)
+        sync_folder(folder)
 
     def work(self, fingerprint: str) -> Path:
         """Return the folder of a run in progress."""

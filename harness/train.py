@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.durable import durable
 from harness.errors import Interrupted, TrainingError
 from harness.inputs import ImageInputs, derive, draw_epoch
 from harness.model import Model, matches
 from harness.protocols import ClosedFormLoss, Reporting, Split
 from harness.registry import Stage
 from harness.schedule import build_optimizer, idle_globs, rate_factor
-from harness.store import durable
 
 if TYPE_CHECKING:
     from torch import Tensor

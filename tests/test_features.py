@@ -162,7 +162,7 @@ def test_a_write_that_fails_leaves_no_half_shard(tmp_path: Path, monkeypatch: py
 KILLED = """
 import os, sys
 from pathlib import Path
-from harness.store import durable
+from harness.durable import durable
 with durable(Path(sys.argv[1])) as file:
     file.write(b"half a shard")
     file.flush()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
-from harness.errors import Interrupted, StoreError
-from harness.store import SCHEMA, Result, Store, Waiting, durable, hold
+from harness.errors import StoreError
+from harness.store import SCHEMA, Result, Store
 
 
 def result(fingerprint: str = "f" * 16, **changes: object) -> Result:
@@ -106,33 +105,6 @@ def test_damage_can_be_asked_of_some_files(tmp_path: Path) -> None:
     assert store.damage("f" * 16, {"result.json", "history.jsonl"}) == [str(path)]
 
 
-def test_durable_keeps_the_old_file_on_failure(tmp_path: Path) -> None:
-    path = tmp_path / "x"
-    path.write_text("old")
-
-    def fail() -> None:
-        with durable(path) as file:
-            file.write(b"new")
-            raise ValueError("boom")
-
-    with pytest.raises(ValueError, match="boom"):
-        fail()
-    assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["x"]
-
-
-def test_durable_names_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="file"), durable(tmp_path / "file" / "x"):
-        pass
-
-
-def test_the_owner_of_a_lock_is_told(tmp_path: Path) -> None:
-    with hold(tmp_path, "a"):
-        owner = (tmp_path / "locks" / "a.owner").read_text()
-    assert str(os.getpid()) in owner
-
-
 def test_manifest_covers_every_file(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.publish(result(), write)
@@ -158,11 +130,3 @@ def test_a_forced_attempt_goes_on_from_a_forced_one_alone(tmp_path: Path) -> Non
     assert not interrupted(force=False)
     store.begin("f" * 16, force=False)  # answered from the store: what an attempt left is of no use
     assert not checkpoint.exists()
-
-
-def test_waiting_for_a_lock_can_be_given_up(tmp_path: Path) -> None:
-    told: list[str] = []
-    waiting = Waiting(told.append, lambda: 15 if told else 0)
-    with hold(tmp_path, "a"), pytest.raises(Interrupted), hold(tmp_path, "a", waiting):
-        pass
-    assert str(os.getpid()) in told[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.data.images import ImageError
 from harness.data.manifest import MANIFEST, RECORDS
+from harness.durable import sync_folder
 from harness.errors import DataError, StoreError
 from harness.specs import valid_name
 
@@ -101,11 +102,11 @@ def replace(root: Path, name: str, files: Mapping[str, bytes]) -> None:
                 stream.flush()
                 os.fsync(stream.fileno())
         fresh.chmod(0o777 & ~_umask())
-        _sync(fresh)
+        sync_folder(fresh)
         if folder.exists():
             folder.rename(previous)
         fresh.rename(folder)
-        _sync(root)
+        sync_folder(root)
     except BaseException:
         if previous.exists() and not folder.exists():
             previous.rename(folder)
@@ -145,14 +146,6 @@ def _refuse_foreign(folder: Path) -> None:
                 f"{folder} holds {others[0]!r} and is not a folder of a prepared dataset; it is left alone",
                 hint="Choose another name with --as, or another data root with HARNESS_DATA.",
             )
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _umask() -> int:

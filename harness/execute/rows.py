@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.execute.outcome import Outcome
-from harness.leaderboard import Row, merge_rows, read_curves, read_rows, write, write_curves
+from harness.leaderboard import Row, merge_rows, read_curves, write, write_curves
 from harness.plan import RunSpec
 from harness.store import Store
 
@@ -27,17 +27,16 @@ def publish_rows(
     """
     done = [outcome for outcome in outcomes if outcome.result is not None]
     folder.mkdir(parents=True, exist_ok=True)
-    merge_rows(folder / ROWS, [row_of(outcome, recipes(runs)) for outcome in done])
-    store = Store(home)
+    recipe = recipes(runs)
+    rows = merge_rows(folder / ROWS, [row_of(outcome, recipe) for outcome in done])
+    store, kept = Store(home), read_curves(folder)
     for dataset in sorted({outcome.cell.run.dataset.name for outcome in done}):
         # A curve stays as long as a row speaks of it, also when its run lies in another store.
-        titles = {row.title for row in read_rows(folder / ROWS) if row.dataset == dataset}
-        kept = read_curves(folder).get(dataset, {})
+        titles = {row.title for row in rows if row.dataset == dataset}
         first = {o.cell.title: o.cell.run for o in reversed(done) if o.cell.run.dataset.name == dataset}
         fresh = {title: _history(store, run.fingerprint) for title, run in first.items()}
-        curves = {
-            title: rows for title, rows in {**kept, **fresh}.items() if title in titles and len(rows) > 1
-        }
+        known = {**kept.get(dataset, {}), **fresh}
+        curves = {title: curve for title, curve in known.items() if title in titles and len(curve) > 1}
         if curves:
             write_curves(folder, dataset, curves)
     return write(folder)

@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness.durable import durable
 from harness.errors import InputError, StoreError
 from harness.leaderboard.figures import curve_figure
 from harness.specs import valid_name
-from harness.store import durable
 
 SCHEMA = 1
 Histories = Mapping[str, Sequence[Mapping[str, float]]]

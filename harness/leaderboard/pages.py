@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.durable import durable
 from harness.leaderboard.ablations import FILL, MATRIX, ablations_page, printed
 from harness.leaderboard.boards import SHAPES, Board, boards
 from harness.leaderboard.curves import Histories, read_curves
@@ -16,7 +17,6 @@ from harness.leaderboard.provenance import how_measured
 from harness.leaderboard.rows import Row, read_rows
 from harness.leaderboard.tables import benchmark_table, legend
 from harness.leaderboard.twins import plotted, twin_table
-from harness.store import durable
 
 REFRESH = "harness leaderboard"
 RESULTS = "results.jsonl"

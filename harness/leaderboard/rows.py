@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from harness.durable import durable
 from harness.errors import InputError, StoreError
-from harness.store import durable
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

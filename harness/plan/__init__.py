@@ -3,7 +3,6 @@
 from harness.plan.fingerprint import canonical, digest
 from harness.plan.make import make_plan
 from harness.plan.records import Cell, File, Missing, Part, Plan, RunSpec, Summary
-from harness.plan.resolve import is_fixed
 
 __all__ = [
     "Cell",
@@ -15,6 +14,5 @@ __all__ = [
     "Summary",
     "canonical",
     "digest",
-    "is_fixed",
     "make_plan",
 ]
