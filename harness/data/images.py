@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from harness.protocols import Pixels
+    from harness.protocols.datasets import Pixels
 
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 256 * 2**20

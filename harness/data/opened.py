@@ -22,7 +22,7 @@ from harness.specs import DatasetSpec
 if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.plan import Part
-    from harness.protocols import Pixels
+    from harness.protocols.datasets import Pixels
 
 
 class Images(Protocol):

@@ -1,0 +1,66 @@
+"""What the built objects do, with shapes. `n` images, `m` captions (m is about 5 n), `dim` the embedding size.
+
+Components are plain classes; encoders and losses are also `torch.nn.Module`s. Their keyword-only constructor
+parameters are their schema. A component also receives those harness values whose names stand among its parameters:
+
+    dim             int: size of the common embedding
+    classes         int: number of training images, each with its captions a class of its own
+    captions        Sequence[str]: the captions of the train split, and of no other
+    seed            int: the run's seed
+    train_features  Callable[[], Tensor]: computes (n, features) float32, what the longest frozen part of the image
+                    encoder makes of the train images under the test view; raises TrainingError where it has none
+"""
+
+from __future__ import annotations
+
+from harness.protocols.datasets import (
+    SPLITS,
+    Annotations,
+    Dataset,
+    GeneratedDataset,
+    Record,
+    Split,
+)
+from harness.protocols.encoders import (
+    CachedEncoder,
+    Encoder,
+    FrozenPart,
+    Informing,
+    SeparateTest,
+)
+from harness.protocols.evaluators import (
+    Evaluator,
+    Policy,
+    Ranking,
+    Ranks,
+)
+from harness.protocols.losses import (
+    ClosedFormLoss,
+    Loss,
+    Mining,
+    Reporting,
+    TrainPairs,
+)
+
+__all__ = [
+    "SPLITS",
+    "Annotations",
+    "CachedEncoder",
+    "ClosedFormLoss",
+    "Dataset",
+    "Encoder",
+    "Evaluator",
+    "FrozenPart",
+    "GeneratedDataset",
+    "Informing",
+    "Loss",
+    "Mining",
+    "Policy",
+    "Ranking",
+    "Ranks",
+    "Record",
+    "Reporting",
+    "SeparateTest",
+    "Split",
+    "TrainPairs",
+]
