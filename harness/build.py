@@ -16,7 +16,7 @@ from harness.registry import FILE, expand, file_path
 from harness.signature import Mismatch, Parameter, convert, parameters
 from harness.specs import DatasetSpec, Kind
 
-HARNESS_VALUES = ("dim", "classes", "captions", "seed")
+HARNESS_VALUES = ("dim", "classes", "captions", "seed", "train_features")
 """What encoders and losses get from the harness, if they name it; no registry entry sets it."""
 
 _GIVEN: Mapping[Kind, tuple[str, ...]] = {"encoder": HARNESS_VALUES, "loss": HARNESS_VALUES}
@@ -32,7 +32,7 @@ def build(part: Part, kind: Kind, catalog: Catalog, **harness_values: Any) -> An
     """Build the component of a part.
 
     Args:
-        harness_values: `dim`, `classes`, `captions`, `seed`; the component gets those that it names.
+        harness_values: `dim`, `classes`, `captions`, `seed`, `train_features`; the component gets those that it names.
 
     Raises:
         InputError: if no plugin declares the component.

@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.closed import solve
 from harness.durable import durable
 from harness.errors import Interrupted, TrainingError
-from harness.inputs import ImageInputs, derive, draw_epoch
-from harness.model import Model, matches
-from harness.protocols import ClosedFormLoss, Reporting, Split
-from harness.registry import Stage
+from harness.inputs import derive, draw_epoch
+from harness.model import matches
+from harness.protocols import ClosedFormLoss, Reporting
 from harness.schedule import build_optimizer, idle_globs, rate_factor
+from harness.step import Batch, Step
+from harness.task import Task, Trained
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 CHECKPOINT_SECONDS = 30.0
 """At most this much training is repeated after a kill."""
@@ -46,49 +46,6 @@ class State:
     best: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """What a stage gave; the model carries the weights that were best on val."""
-
-    history: list[dict[str, float]]
-    best_epoch: int
-    best_rsum: float
-    seconds: float
-    resumed_from: int
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Task:
-    """One stage to train.
-
-    Args:
-        split: the train split.
-        images: its image inputs.
-        texts: (m, ...) its prepared captions.
-        stage: schedule and optimiser.
-        seed: drives order, captions, views, dropout.
-        unsaved: globs over names that stay out of checkpoints: a frozen part whose own address tells its weights.
-        validate: returns rSum on val, 0..600, of the model as it stands.
-        checkpoint: file that holds a run in progress.
-        progress: called with phase, steps done, steps in all and a note.
-        stopping: returns the number of a signal that arrived, or 0.
-        note: is told what a person should know.
-    """
-
-    model: Model
-    split: Split
-    images: ImageInputs
-    texts: Tensor
-    stage: Stage
-    seed: int
-    unsaved: tuple[str, ...]
-    validate: Callable[[], float]
-    checkpoint: Path
-    progress: Callable[[str, int, int, str], None]
-    stopping: Callable[[], int]
-    note: Callable[[str], None]
-
-
 def train(task: Task) -> Trained:
     """Train one stage, or resume it from its checkpoint.
 
@@ -98,53 +55,13 @@ def train(task: Task) -> Trained:
     """
     closed = {name: loss for name, loss in task.model.losses.items() if isinstance(loss, ClosedFormLoss)}
     if closed:
-        return _solve(task, closed)
+        return solve(task, closed)
     if task.stage.epochs == 0:
         raise TrainingError(
             f"stage {task.stage.name!r} has 0 epochs and no loss in closed form",
             hint="Set epochs in registry.yaml.",
         )
     return _Training(task).run()
-
-
-def _solve(task: Task, closed: Mapping[str, ClosedFormLoss]) -> Trained:
-    if len(task.model.losses) > 1:
-        raise TrainingError(f"the closed-form loss {next(iter(closed))!r} cannot be mixed with other losses")
-    start = time.monotonic()
-    task.progress("solve", 0, 1, "closed form")
-    task.model.root.eval()
-    figures = next(iter(closed.values())).fit(task.model.image, task.model.text, _Pairs(task))
-    broken = [name for name, figure in figures.items() if not math.isfinite(figure)]
-    if broken:
-        raise TrainingError(f"the closed-form loss returned a figure that is not finite: {', '.join(broken)}")
-    seconds = time.monotonic() - start
-    rsum = task.validate()
-    task.progress("solve", 1, 1, f"val rSum {rsum:.1f}")
-    row = {"epoch": 1.0, "seconds": seconds, "val.rsum": rsum, **{k: float(v) for k, v in figures.items()}}
-    return Trained([row], 1, rsum, seconds, 0)
-
-
-class _Pairs:
-    """The train split for a closed-form loss."""
-
-    def __init__(self, task: Task) -> None:
-        import torch
-
-        self.task = task
-        self.caption_image = torch.from_numpy(task.split.caption_image)
-
-    def images(self) -> Iterator[Tensor]:
-        """Yield all images in order, under the test view."""
-        import numpy as np
-
-        n = len(self.task.split.records)
-        yield from self.task.images.batches(np.arange(n), np.zeros(n, dtype=np.int64), 1024, None)
-
-    def texts(self) -> Iterator[Tensor]:
-        """Yield all captions in order."""
-        import torch
-
-        yield from torch.split(self.task.texts, 1024)
 
 
 class _Training:
@@ -156,6 +73,9 @@ class _Training:
         for line in idle_globs(self.model.root, self.stage):
             task.note(line)
         self.optimizer = build_optimizer(self.model.root, self.stage)
+        self.step = Step(
+            task.model, task.images, task.split, task.texts, seed=task.seed, numerics=task.numerics
+        )
         self.batch = min(self.stage.batch, len(task.split.records))
         # A last batch of one would break batch normalisation; it joins the next epoch's draw instead.
         n = len(task.split.records)
@@ -201,7 +121,7 @@ class _Training:
             factor = rate_factor(stage, at)
             for group in self.optimizer.param_groups:
                 group["lr"] = group["base_lr"] * factor
-            self._step(images, task.texts[captions[rows]], groups[rows])
+            self._step(Batch(images=images, texts=task.texts[captions[rows]], groups=groups[rows]))
             state.step += 1
             if state.step < self.steps:
                 self._pause()
@@ -210,13 +130,12 @@ class _Training:
                 task.progress("train", done, stage.epochs * self.steps, self._note())
         self._close_epoch()
 
-    def _step(self, images: Tensor, texts: Tensor, groups: Tensor) -> None:
+    def _step(self, batch: Batch) -> None:
         import torch
 
         model, state = self.model, self.state
-        image, text = self.task.images.embed(model.image, images), model.text(texts)
         self.optimizer.zero_grad(set_to_none=True)
-        terms = {name: loss(image, text, groups) for name, loss in model.losses.items()}
+        terms = self.step.terms(batch, state.epoch, state.step)
         total = torch.stack([model.weights[name] * term for name, term in terms.items()]).sum()
         values = {name: float(term.detach()) for name, term in terms.items()}
         broken = [name for name, value in values.items() if not math.isfinite(value)]

@@ -107,6 +107,7 @@ def load_plan(
     seed: list[int] | None,
     limit: int | None,
     require_all: bool,
+    precision: str = "32-true",
 ) -> Plan:
     """Make the plan that the shared options ask for, its parameters checked."""
     from harness.build import check_all
@@ -134,6 +135,7 @@ def load_plan(
         only=chosen,
         seeds=seed,
         limit=limit,
+        precision=precision,
         require_all=require_all,
     )
     # What is stored was checked when it ran; reading signatures again would import every component.

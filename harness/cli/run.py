@@ -42,6 +42,15 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="CPU threads (default: the cores there are).", show_default=False),
 ]
+Precision = Annotated[
+    str, typer.Option("--precision", help="32-true, or bf16-mixed: forward passes of training in bfloat16.")
+]
+Compile = Annotated[
+    str,
+    typer.Option(
+        "--compile", help="Backend of torch.compile for training, such as inductor.", show_default=False
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 Force = Annotated[bool, typer.Option("--force", help="Train again even what is stored.")]
 
@@ -70,6 +79,8 @@ def run(
     only: Only = None,
     seed: Seed = None,
     device: Device = "auto",
+    precision: Precision = "32-true",
+    compiled: Compile = "",
     limit: Limit = None,
     dry_run: DryRun = False,
     force: Force = False,
@@ -83,6 +94,7 @@ def run(
     from harness.cli.plan import missing_json, plan_json, print_missing, print_plan
 
     _check_device(device)
+    _check_numerics(precision, compiled)
     where = place(home)
     registry, catalog = load_registry(), load_catalog(strict)
     plan = load_plan(
@@ -94,12 +106,13 @@ def run(
         only=only,
         seed=seed,
         limit=limit,
+        precision=precision,
         require_all=require_all,
     )
     if dry_run:
         emit(plan_json(plan, where.home)) if as_json else print_plan(plan, where.home)
         return
-    outcomes = _execute(plan, catalog, where, device, threads, force)
+    outcomes = _execute(plan, catalog, where, device, threads, compiled, force)
     tables = _render(plan, outcomes, registry, where.home)
     if as_json:
         emit(
@@ -118,7 +131,7 @@ def run(
 
 
 def _execute(
-    plan: Plan, catalog: Any, where: Any, device: str, threads: int | None, force: bool
+    plan: Plan, catalog: Any, where: Any, device: str, threads: int | None, compiled: str, force: bool
 ) -> tuple[Outcome, ...]:
     from harness.cli.progress import Watcher
     from harness.errors import Interrupted
@@ -133,6 +146,7 @@ def _execute(
         catalog=catalog,
         device=_device(device, plan, where.home, force),
         threads=threads or default_threads(),
+        compile=compiled,
         command=shlex.join(["harness", *sys.argv[1:]]),
         revision=source_revision(),
         stopping=lambda: stopper.signal,
@@ -153,6 +167,21 @@ def _check_device(wanted: str) -> None:
             f"no device {wanted!r}{nearest(wanted, ('auto', 'cpu', 'cuda', 'cuda:0'))}",
             hint="Use auto, cpu, cuda or cuda:N; see `harness doctor`.",
         )
+
+
+def _check_numerics(precision: str, compiled: str) -> None:
+    from harness.errors import InputError, nearest
+    from harness.step import Numerics
+
+    Numerics(precision=precision)
+    if compiled:
+        import torch
+
+        known = [*torch.compiler.list_backends(), "eager", "aot_eager"]
+        if compiled not in known:
+            raise InputError(
+                f"torch {torch.__version__} has no compiler {compiled!r}{nearest(compiled, known)}"
+            )
 
 
 def _device(wanted: str, plan: Plan, home: Path, force: bool) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from harness.build import build
 from harness.data import OpenDataset
-from harness.errors import Interrupted
+from harness.errors import Interrupted, TrainingError
 from harness.execute.outcome import Workspace
 from harness.features import load_features
 from harness.inputs import FeatureInputs, ImageInputs, PixelInputs, derive, prepare_captions
@@ -18,7 +19,7 @@ from harness.protocols import CachedEncoder, FrozenPart, Split
 from harness.specs import Kind
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 Progress = Callable[[str, int, int, str], None]
 
@@ -32,8 +33,10 @@ class Gallery:
     texts: Tensor
 
 
-def build_model(spec: RunSpec, workspace: Workspace, split: Split) -> Model:
-    """Build encoders and losses from the run's seed; `split` is the train split."""
+def build_model(
+    spec: RunSpec, workspace: Workspace, dataset: OpenDataset, split: Split, progress: Progress
+) -> Model:
+    """Build encoders and losses from the run's seed; `split` is the train split of `dataset`."""
     import torch
     from torch import nn
 
@@ -44,21 +47,53 @@ def build_model(spec: RunSpec, workspace: Workspace, split: Split) -> Model:
         "seed": spec.seed,
     }
 
-    def part(role: str, part: Part, kind: Kind) -> nn.Module:
+    def part(role: str, part: Part, kind: Kind, **more: Any) -> nn.Module:
         # Every component draws from a stream of its own, so that changing one leaves the others' start as it was.
         torch.manual_seed(derive(spec.seed, "init", role))
-        module: nn.Module = build(part, kind, workspace.catalog, **values)
+        module: nn.Module = build(part, kind, workspace.catalog, **values, **more)
         return module
 
-    losses = {p.name: part(f"loss.{p.name}", p, "loss") for p, _ in spec.losses}
-    root = nn.ModuleDict(
-        {
-            "image": part("image", spec.image, "encoder"),
-            "text": part("text", spec.text, "encoder"),
-            "loss": nn.ModuleDict(losses),
-        }
-    )
-    return Model(root.to(workspace.device), {p.name: weight for p, weight in spec.losses})
+    image = part("image", spec.image, "encoder")
+
+    def train_features() -> Tensor:
+        # The pretrained features, whatever this stage trains of them.
+        frozen = image.frozen_part(("*",)) if isinstance(image, CachedEncoder) else None
+        if frozen is None:
+            raise TrainingError(
+                f"image encoder {spec.image.name!r} has no frozen part, whose features a component of the run asks for"
+            )
+        image.to(workspace.device)
+        tell = _teller(progress, "train", workspace)
+        view = partial(load_features, workspace.home, frozen, dataset, split.records, view=0)
+        return torch.from_numpy(view(device=workspace.device, progress=tell))
+
+    text = part("text", spec.text, "encoder", train_features=train_features)
+    losses = {
+        p.name: part(f"loss.{p.name}", p, "loss", train_features=train_features) for p, _ in spec.losses
+    }
+    root = nn.ModuleDict({"image": image, "text": text, "loss": nn.ModuleDict(losses)})
+    return Model(placed(root, workspace.device), {p.name: weight for p, weight in spec.losses})
+
+
+def placed(root: nn.ModuleDict, device: str, *, channels_last: bool | None = None) -> nn.ModuleDict:
+    """Move a model to a device; its convolutions to channels last where that is a GPU, which convolves so fastest."""
+    import torch
+
+    root.to(device)
+    if device != "cpu" if channels_last is None else channels_last:
+        root.to(memory_format=torch.channels_last)
+    return root
+
+
+def _teller(progress: Progress, note: str, workspace: Workspace) -> Callable[[int, int], None]:
+    """Return what tells of a split's features, and stops between two durable writes of the cache."""
+
+    def tell(done: int, total: int) -> None:
+        progress("features", done, total, note)
+        if signal := workspace.stopping():
+            raise Interrupted(signal)
+
+    return tell
 
 
 def inherit(model: Model, weights: Mapping[str, Tensor]) -> None:
@@ -104,12 +139,6 @@ def open_galleries(
             views = []
             for view in range(count):
                 note = f"{name}, view {view + 1} of {count}" if count > 1 else name
-
-                def tell(done: int, total: int, note: str = note) -> None:
-                    progress("features", done, total, note)
-                    if signal := workspace.stopping():
-                        raise Interrupted(signal)
-
                 features = load_features(
                     workspace.home,
                     part,
@@ -117,7 +146,7 @@ def open_galleries(
                     split.records,
                     view=view,
                     device=workspace.device,
-                    progress=tell,
+                    progress=_teller(progress, note, workspace),
                 )
                 views.append(torch.from_numpy(features))
             images = FeatureInputs(torch.stack(views).to(workspace.device))

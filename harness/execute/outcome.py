@@ -26,6 +26,7 @@ class Workspace:
         catalog: the installed plugins.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         threads: CPU threads of a run; part of what makes figures equal to the bit.
+        compile: backend of torch.compile for the steps of training; empty compiles nothing.
         command: the command line, for the record.
         revision: source revision, for the record.
         stopping: returns the number of a signal that asks for the end, or 0.
@@ -36,6 +37,7 @@ class Workspace:
     catalog: Catalog
     device: str
     threads: int
+    compile: str = ""
     command: str = ""
     revision: str = ""
     stopping: Callable[[], int] = _never

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.build import build
 from harness.data import open_dataset
+from harness.errors import TrainingError
 from harness.evaluate import embed, judge, rank, read_ranking, write_embeddings, write_ranks
 from harness.execute.assemble import build_model, frozen_part, inherit, open_galleries
 from harness.execute.outcome import Listener, Workspace
@@ -19,10 +20,12 @@ from harness.execute.provenance import PeakMemory, hardware, versions
 from harness.model import Model, matches
 from harness.plan import Part, RunSpec
 from harness.protocols import SPLITS, Informing, Split
-from harness.ranking import rsum
+from harness.ranking import collapsed, rsum
 from harness.specs import Kind
+from harness.step import Numerics
 from harness.store import Result, Store
-from harness.train import Task, Trained, train
+from harness.task import Task, Trained
+from harness.train import train
 
 POLICY = "pessimistic ties, cosine"
 
@@ -40,10 +43,13 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listene
     # A component of an earlier run may have turned these; every run starts from the same.
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
+    # No TF32: float32 is to mean it on a GPU, too.
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
     started, memory = time.monotonic(), PeakMemory(workspace.device)
     dataset = open_dataset(spec.dataset, workspace.data, workspace.catalog)
     splits = {name: dataset.split(name, spec.limit) for name in SPLITS}
-    model = build_model(spec, workspace, splits["train"])
+    model = build_model(spec, workspace, dataset, splits["train"], listener.progress)
     inherited = store.weights(spec.parent) if spec.parent is not None else {}
     if inherited:
         inherit(model, inherited)
@@ -59,9 +65,16 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listene
     galleries = open_galleries(spec, workspace, dataset, splits, model, part, listener.progress)
     ready = time.monotonic()
 
+    told: set[str] = set()
+
     def validate() -> float:
         val = galleries["val"]
-        return rsum(rank(val.split, *embed(val.split, model.image, model.text, val.images, val.texts)))
+        embedded = embed(val.split, model.image, model.text, val.images, val.texts)
+        sides = collapsed(*embedded)
+        if sides and sides not in told:
+            told.add(sides)
+            listener.note(f"collapse: every val {sides} has the same embedding by now")
+        return rsum(rank(val.split, *embedded))
 
     trained = train(
         Task(
@@ -77,12 +90,19 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listene
             progress=listener.progress,
             note=listener.note,
             stopping=workspace.stopping,
+            numerics=Numerics(precision=spec.precision, compile=workspace.compile),
         )
     )
     listener.progress("test", 0, 1, "")
     test = galleries["test"]
     begun = time.monotonic()
-    ranking = rank(test.split, *embed(test.split, model.image, model.text, test.images, test.texts))
+    embedded = embed(test.split, model.image, model.text, test.images, test.texts)
+    if sides := collapsed(*embedded):
+        raise TrainingError(
+            f"collapse: after training every test {sides} has the same embedding, so that nothing can be retrieved",
+            hint="Lower the stage's lr, take other negatives, or start from another stage (after).",
+        )
+    ranking = rank(test.split, *embedded)
     listener.progress("test", 1, 1, "")
     cost = _cost(model, frozen, trained)
     cost |= {"prepare_seconds": ready - started, "test_seconds": time.monotonic() - begun}
@@ -210,6 +230,8 @@ def _provenance(spec: RunSpec, workspace: Workspace) -> dict[str, Any]:
         "hardware": hardware(workspace.device, workspace.threads),
         "device": workspace.device,
         "threads": workspace.threads,
+        "precision": spec.precision,
+        "compile": workspace.compile,
         "command": workspace.command,
         "revision": workspace.revision,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

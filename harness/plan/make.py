@@ -9,7 +9,7 @@ from typing import Any
 from harness.errors import DataError, InputError, RegistryError, nearest
 from harness.plan.combinations import choose, combinations, rules
 from harness.plan.files import files_of
-from harness.plan.records import Cell, File, Missing, Part, Plan, RunSpec
+from harness.plan.records import PRECISION, Cell, File, Missing, Part, Plan, RunSpec
 from harness.plan.resolve import Components, Resolver
 from harness.registry import Registry
 from harness.specs import DatasetSpec
@@ -26,6 +26,7 @@ def make_plan(
     only: Mapping[str, Sequence[str]] | None = None,
     seeds: Sequence[int] | None = None,
     limit: int | None = None,
+    precision: str = PRECISION,
     require_all: bool = False,
 ) -> Plan:
     """Resolve a matrix into cells and the runs behind them.
@@ -37,6 +38,7 @@ def make_plan(
         only: labels to keep, by axis.
         seeds: replace the matrix's seeds.
         limit: at most so many images of each split, 1 or more.
+        precision: of training, see `harness.step.Numerics`.
         require_all: make a dataset that is not prepared an error.
 
     Raises:
@@ -71,7 +73,7 @@ def make_plan(
                 if labels.get("dataset") in asked:
                     needed.add(name)
                 continue
-            cell, chain = resolver.cell(labels, part, protocol, limit)
+            cell, chain = resolver.cell(labels, part, protocol, limit, precision)
         except InputError as error:
             problems.setdefault(error.message, error.hint)
             continue

@@ -11,6 +11,8 @@ from typing import Any
 from harness.plan.fingerprint import digest
 from harness.registry import Stage
 
+PRECISION = "32-true"
+"""Of training, where nothing else is asked for: float32 throughout."""
 NUMBERS = 1
 """Rises when the core itself computes other figures from the same specification."""
 
@@ -76,6 +78,7 @@ class RunSpec:
         seed: seed of the run.
         limit: at most so many images of each split; ``None`` for all.
         parent: fingerprint of the run whose weights it starts from.
+        precision: of training, in the words of Lightning Fabric; see `harness.step.Numerics`.
     """
 
     dataset: Part
@@ -88,12 +91,15 @@ class RunSpec:
     seed: int
     limit: int | None = None
     parent: str | None = None
+    precision: str = PRECISION
 
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits of the sha256 over everything that can change a number."""
-        stage = self.stage.model_dump(exclude={"name", "after", "losses", "groups", "freeze"})
+        stage = self.stage.model_dump(exclude={"name", "after", "losses", "settings", "groups", "freeze"})
         # The first glob that matches wins, so the order of groups counts; that of frozen globs does not.
+        # What was added later counts where it is set, so that older results keep their address.
+        later = {} if self.precision == PRECISION else {"precision": self.precision}
         groups = [(glob, group.model_dump()) for glob, group in self.stage.groups.items()]
         return digest(
             {
@@ -108,6 +114,7 @@ class RunSpec:
                 "seed": self.seed,
                 "limit": self.limit,
                 "parent": self.parent,
+                **later,
             }
         )
 
@@ -124,6 +131,7 @@ class RunSpec:
             "seed": self.seed,
             "limit": self.limit,
             "parent": self.parent,
+            "precision": self.precision,
         }
 
 

@@ -63,7 +63,7 @@ class Resolver:
         return str(name)
 
     def cell(
-        self, labels: Labels, dataset: Part, protocol: str, limit: int | None
+        self, labels: Labels, dataset: Part, protocol: str, limit: int | None, precision: str
     ) -> tuple[Cell, list[RunSpec]]:
         """Return a cell and its runs, each after its parent.
 
@@ -85,7 +85,7 @@ class Resolver:
         runs: list[RunSpec] = []
         for link in chain:
             losses = {
-                name: (self._part("losses", name, profile, _below(fields, f"loss.{name}")), weight)
+                name: (self._part("losses", name, profile, self._loss_settings(link, name, fields)), weight)
                 for name, weight in link.losses.items()
             }
             runs.append(
@@ -100,6 +100,7 @@ class Resolver:
                     seed=fields.get("seed", 0),
                     limit=limit,
                     parent=runs[-1].fingerprint if runs else None,
+                    precision=precision,
                 )
             )
         trained = "fixed" if is_fixed(chain[-1]) else "ft"
@@ -116,6 +117,11 @@ class Resolver:
             leaderboard=self.matrix.leaderboard,
         )
         return cell, runs
+
+    @staticmethod
+    def _loss_settings(stage: Stage, loss: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a stage, and over it an axis, sets of a loss."""
+        return {**stage.settings.get(loss, {}), **_below(fields, f"loss.{loss}")}
 
     def _check_losses(self, fields: Mapping[str, Any], chain: list[Stage], labels: Labels) -> None:
         """Refuse a parameter of a loss that no stage of the chain has: it would change nothing."""

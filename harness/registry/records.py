@@ -40,7 +40,9 @@ class Stage(Entry):
 
     Args:
         name: its name in registry.yaml; changes no number.
-        losses: weight of each loss, 0 or more, by the loss's name in registry.yaml; at least one.
+        losses: weight of each loss, 0 or more, by the loss's name in registry.yaml; at least one. Where a stage wants
+            other parameters of a loss, a mapping of them stands in place of the number, with ``weight`` among them.
+        settings: those parameters, by the loss's name; read from `losses`.
         epochs: passes over the training images; 0 for an objective in closed form.
         freeze: globs over parameter names that are not trained, such as ``image.backbone.*``.
         after: name of the stage whose weights this one starts from.
@@ -62,6 +64,7 @@ class Stage(Entry):
 
     name: str
     losses: Mapping[str, Factor] = Field(min_length=1)
+    settings: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     epochs: Annotated[int, Field(ge=0)]
     freeze: tuple[str, ...] = ()
     after: str | None = None
@@ -80,6 +83,21 @@ class Stage(Entry):
     evaluate_every: Count = 1
     patience: Count | None = None
     clip: Rate | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_and_settings(cls, fields: Any) -> Any:
+        if not isinstance(fields, Mapping) or not isinstance(fields.get("losses"), Mapping):
+            return fields
+        losses = {
+            n: v.get("weight", 1.0) if isinstance(v, Mapping) else v for n, v in fields["losses"].items()
+        }
+        settings = {
+            name: {key: item for key, item in value.items() if key != "weight"}
+            for name, value in fields["losses"].items()
+            if isinstance(value, Mapping)
+        }
+        return {**fields, "losses": losses, "settings": {**fields.get("settings", {}), **settings}}
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,129 @@
+"""One step of training: both paths, the captions that losses mine, and the terms of the objective."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import InputError, TrainingError, nearest
+from harness.inputs import ImageInputs, derive
+from harness.model import Model
+from harness.protocols import Mining, Split
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PRECISIONS = ("32-true", "bf16-mixed")
+"""Lightning Fabric's names: float32 throughout, or forward passes in bfloat16 where torch holds that safe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numerics:
+    """How a step computes.
+
+    Args:
+        precision: one of `PRECISIONS`. Embeddings of val and test are float32 in either.
+        compile: backend of torch.compile for both paths, such as ``inductor``; empty compiles nothing.
+    """
+
+    precision: str = "32-true"
+    compile: str = ""
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise InputError(f"no precision {self.precision!r}{nearest(self.precision, PRECISIONS)}")
+
+    def cast(self, device: str) -> contextlib.AbstractContextManager[Any]:
+        """Return the context of a forward pass."""
+        import torch
+
+        if self.precision == "32-true":
+            return contextlib.nullcontext()
+        return torch.autocast(device.partition(":")[0], dtype=torch.bfloat16)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Batch:
+    """What a step trains on: prepared images or their features, prepared captions, and the image of each pair."""
+
+    images: Tensor
+    texts: Tensor
+    groups: Tensor
+
+
+class Step:
+    """Computes the terms of the objective on a batch.
+
+    Args:
+        split: the train split.
+        texts: (m, ...) its prepared captions, on the device.
+        seed: of the run; candidates are drawn from it, the epoch and the step, so that a resumed run repeats them.
+    """
+
+    def __init__(
+        self, model: Model, images: ImageInputs, split: Split, texts: Tensor, *, seed: int, numerics: Numerics
+    ) -> None:
+        import torch
+
+        self.model, self.texts, self.seed, self.numerics = model, texts, seed, numerics
+        self.caption_image = torch.from_numpy(split.caption_image)
+        self.embed_image: Callable[[Tensor], Tensor] = lambda batch: images.embed(model.image, batch)
+        self.embed_text: Callable[[Tensor], Tensor] = lambda batch: model.text(batch)
+        if numerics.compile:
+            self.embed_image = torch.compile(self.embed_image, backend=numerics.compile)
+            self.embed_text = torch.compile(self.embed_text, backend=numerics.compile)
+
+    def terms(self, batch: Batch, epoch: int, step: int) -> dict[str, Tensor]:
+        """Return the value of each loss, with gradient.
+
+        Args:
+            epoch, step: from 1 and from 0.
+
+        Raises:
+            TrainingError: if a loss mines what is no row of its candidates.
+        """
+        import torch
+
+        with self.numerics.cast(str(batch.texts.device)):
+            image = self.embed_image(batch.images)
+            mined = {
+                name: self._mine(name, loss, image.detach(), batch.groups, epoch, step)
+                for name, loss in self.model.losses.items()
+                if isinstance(loss, Mining) and loss.candidates > 0
+            }
+            # One pass over the batch's and the mined captions, with batch statistics over them all.
+            text, *more = torch.split(
+                self.embed_text(torch.cat([batch.texts, *mined.values()])),
+                [len(batch.texts), *map(len, mined.values())],
+            )
+            extra: Mapping[str, Tensor] = dict(zip(mined, more, strict=True))
+            return {
+                name: loss(image, text, batch.groups, *([extra[name]] if name in extra else []))
+                for name, loss in self.model.losses.items()
+            }
+
+    def _mine(self, name: str, loss: Mining, image: Tensor, groups: Tensor, epoch: int, step: int) -> Tensor:
+        """Return the prepared captions that a loss takes from beyond the batch."""
+        import numpy as np
+        import torch
+
+        random = np.random.default_rng(derive(self.seed, "candidates", name, epoch, step))
+        count = min(loss.candidates, len(self.texts))
+        drawn = torch.from_numpy(random.choice(len(self.texts), count, replace=False))
+        candidates = self.texts[drawn.to(self.texts.device)]
+        encoder = self.model.text
+        encoder.eval()
+        try:
+            with torch.no_grad():
+                embedded = encoder(candidates)
+        finally:
+            encoder.train()
+        rows: Any = loss.mine(image, groups, embedded, self.caption_image[drawn].to(groups.device))
+        fits = isinstance(rows, torch.Tensor) and rows.dtype == torch.int64 and rows.ndim == 1
+        if not fits or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < count):
+            raise TrainingError(
+                f"loss {name!r} mined {rows!r:.80}; it must return (k,) int64 rows of its {count} candidates"
+            )
+        return candidates[rows]
