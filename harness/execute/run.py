@@ -17,6 +17,7 @@ from harness.evaluate import embed, judge, rank, read_ranking, write_embeddings,
 from harness.execute.assemble import build_model, frozen_part, inherit, open_galleries
 from harness.execute.outcome import Listener, Workspace
 from harness.execute.provenance import PeakMemory, hardware, versions
+from harness.execute.settings import settle
 from harness.model import Model, matches
 from harness.plan import Part, RunSpec
 from harness.protocols import SPLITS, Informing, Split
@@ -37,15 +38,7 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listene
         HarnessError: of any kind; what was stored earlier is untouched.
         Interrupted: a signal asked for the end.
     """
-    import torch
-
-    torch.set_num_threads(workspace.threads)
-    # A component of an earlier run may have turned these; every run starts from the same.
-    torch.set_default_dtype(torch.float32)
-    torch.set_grad_enabled(True)
-    # No TF32: float32 is to mean it on a GPU, too.
-    torch.backends.cuda.matmul.fp32_precision = "ieee"
-    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    settle(workspace)
     started, memory = time.monotonic(), PeakMemory(workspace.device)
     dataset = open_dataset(spec.dataset, workspace.data, workspace.catalog)
     splits = {name: dataset.split(name, spec.limit) for name in SPLITS}
