@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from harness.cli import data, doctor, inventory, leaderboard, plan, run, show
+from harness.cli import data, doctor, explain, inventory, leaderboard, plan, run, show
 from harness.cli.console import complain
 from harness.errors import HarnessError, InputError
 
@@ -29,6 +29,7 @@ app.command("list")(inventory.list_components)
 app.add_typer(data.app, name="data")
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("show")(show.show)
+app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)
 
 

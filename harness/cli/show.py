@@ -10,6 +10,7 @@ import typer
 
 from harness.cli.console import emit, out, plain, say, table
 from harness.cli.figures import duration, size
+from harness.cli.lookup import find_run
 from harness.cli.options import Home, Json, place
 
 
@@ -21,21 +22,15 @@ def show(
     """Print figures, learning curve, cost and provenance of a stored run."""
     import dataclasses
 
-    from harness.errors import InputError, nearest
     from harness.store import Store
 
     store = Store(place(home).home)
-    known = store.fingerprints()
-    found = [fingerprint for fingerprint in known if fingerprint.startswith(run)]
-    if len(found) != 1:
-        what = "no run" if not found else f"{len(found)} runs"
-        hint = "" if known else "The store is empty; fill it with: harness run"
-        raise InputError(f"{what} {run!r} in {store.home}{nearest(run, found or known[:20])}", hint=hint)
+    found = find_run(store, run)
     # What is shown is checked first; other files are only named below where they are damaged.
-    store.checked(found[0], "result.json")
-    result = store.result(found[0])
-    folder = store.folder(found[0])
-    lines = store.checked(found[0], "history.jsonl").read_text(encoding="utf-8").splitlines()
+    store.checked(found, "result.json")
+    result = store.result(found)
+    folder = store.folder(found)
+    lines = store.checked(found, "history.jsonl").read_text(encoding="utf-8").splitlines()
     history = [json.loads(line) for line in lines]
     if as_json:
         emit({"result": dataclasses.asdict(result), "history": history, "folder": str(folder)})
@@ -66,7 +61,7 @@ def show(
     ]
     table(f"Run {result.fingerprint}", ["", ""], rows)
     out.print(plain(f"files: {folder}"), markup=False, soft_wrap=True)
-    damaged = store.damage(found[0])
+    damaged = store.damage(found)
     for path in damaged:
         say(f"damaged: {path}; run it again with --force", style="red")
     if damaged:

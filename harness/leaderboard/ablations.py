@@ -1,109 +1,89 @@
-"""What each change of a recipe does to rSum, and the ablations that the paper printed."""
+"""The paper's two ablations beside what was measured of them, and all other changes of a recipe."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.leaderboard.groups import Group, grouped, names, passport_letters, statistic
-from harness.leaderboard.markdown import escape, pipe_table
+from harness.leaderboard.changes import ABOUT, changes, reference
+from harness.leaderboard.classes import classes_design, share, table_five
+from harness.leaderboard.design import Design, setting
+from harness.leaderboard.effects import Cells, basis, choose
+from harness.leaderboard.groups import Group, grouped, passport_letters
+from harness.leaderboard.losses import STAGES, losses_design, main_effects, table_four
+from harness.leaderboard.markdown import escape
+from harness.leaderboard.paper import PaperTable, classes_of_paper, losses_of_paper
 from harness.leaderboard.provenance import how_measured
-from harness.leaderboard.published import NONE, read_csv
 from harness.leaderboard.rows import Row, natural
-from harness.leaderboard.tables import OTHER_PROTOCOL, cell, duration, millions, spread
+from harness.leaderboard.tables import EVALUATOR, OTHER_PROTOCOL
 
 MATRIX = "ablations"
-REFERENCES = ("full", "instance")
-EVALUATOR = "recall"
 FILL = ("harness run --matrix ablations",)
-_FIGURES = ("i2t R@1", "t2i R@1", "rSum", "seeds", "Δ rSum", "pairs", "parameters", "training")
-_PAPER = {
-    "table4_loss_ablation_flickr30k_val.csv": "Losses, Flickr30k val, ResNet-50 (the paper's Table 4)",
-    "table5_kclass_coco.csv": "Pseudo-classes against instance loss, MSCOCO (the paper's Table 5)",
-}
 
 
 def ablations_page(rows: Sequence[Row], folder: Path) -> list[str]:
-    """Return the sections: one table a dataset, then the paper's own."""
+    """Return the sections: for each dataset the paper's tables and all other changes, then what no dataset has."""
     own = [row for row in rows if row.matrix == MATRIX]
-    sections = [
-        "# Ablations",
-        "One change at a time against a reference variant. Δ rSum is the mean difference over those seeds "
-        "that both were run with (pairs), ± its standard deviation; one pair alone says little.",
-    ]
+    losses, classes = losses_of_paper(folder), classes_of_paper(folder)
+    sections, shown = ["# Ablations", ABOUT], set()
     for dataset in sorted({row.dataset for row in own}, key=natural):
         members = [row for row in own if row.dataset == dataset]
         groups = sorted(grouped(members), key=lambda group: [natural(label) for label in group.labels])
-        base = reference(groups)
-        groups = [base, *(group for group in groups if group is not base)]
-        sections += [f"## {escape(members[0].dataset_title)}", _table(groups)]
-        sections += [_notes(groups), how_measured(members, FILL)]
+        designs = _designs(groups, losses, classes)
+        sections.append(f"## {escape(members[0].dataset_title)}")
+        for design, cells in designs:
+            sections += _side_by_side(design, cells, groups)
+        shown |= {design.paper.file for design, _ in designs}
+        told = [group for _, cells in designs for group in cells.groups.values()]
+        rest = [group for group in groups if group not in told]
+        if rest:
+            base = reference(groups)
+            sections += ["### Other changes"] if designs else []
+            sections += changes(base, [group for group in rest if group is not base], passport_letters(groups))
+        sections.append(how_measured(members, FILL))
     if not own:
         sections.append(how_measured((), FILL))
-    for file, title in _PAPER.items():
-        records = read_csv(folder / file)
-        if records:
-            sections += [
-                f"## Published: {title}",
-                f"As [{file}](published/{file}) has it, with its own words on certainty.",
-                pipe_table(
-                    [escape(name) for name in records[0]],
-                    [[escape(text, longest=300) or NONE for text in record.values()] for record in records],
-                    figures=(),
-                ),
-            ]
+    for design in (losses_design(losses), classes_design(classes, ())):
+        if design.paper.rows and design.paper.file not in shown:
+            sections += [f"## Published: {design.title}", _source(design)]
+            sections += [design.published(), design.paper.footnotes]
     return sections
 
 
 def printed(folder: Path) -> int:
     """Return how many published rows the page shows."""
-    return sum(len(read_csv(folder / file)) for file in _PAPER)
+    return len(losses_of_paper(folder).rows) + len(classes_of_paper(folder).rows)
 
 
-def reference(groups: Sequence[Group]) -> Group:
-    """Return the group with the label `full`, else the first."""
-    return next((group for name in REFERENCES for group in groups if name in group.labels), groups[0])
+def _designs(
+    groups: Sequence[Group], losses: PaperTable, classes: PaperTable
+) -> list[tuple[Design, Cells]]:
+    """Return the paper's tables of which one dataset has more than the reference, and its part in them."""
+    variants, found = sorted({group.variant for group in groups}), []
+    if table_four(variants):
+        found.append((losses_design(losses), choose(groups, STAGES, EVALUATOR)))
+    if table_five(variants):
+        own = [name for name in variants if share(name) is not None]
+        found.append((classes_design(classes, own), choose(groups, own, EVALUATOR)))
+    return found
 
 
-def _table(groups: Sequence[Group]) -> str:
-    base, letters = groups[0], passport_letters(groups)
-    cells = []
-    for group, name in zip(groups, names(groups), strict=True):
-        row = group.first
-        letter = f" \\[{letters[row.passport]}\\]" if letters else ""
-        cells.append(
-            [
-                (", ".join(escape(label) for label in group.labels) or NONE) + letter,
-                escape(name),
-                cell(group.statistic(f"{EVALUATOR}.i2t.recall@1", 100.0)),
-                cell(group.statistic(f"{EVALUATOR}.t2i.recall@1", 100.0)),
-                cell(group.rsum(EVALUATOR)),
-                str(len(group.rows)),
-                *_difference(group, base),
-                spread([millions(member.parameters) for member in group.rows]),
-                duration(sum(member.train_seconds for member in group.rows) / len(group.rows)),
-            ]
-        )
-    return pipe_table(("Variant", "Method", *_FIGURES), cells, figures=range(2, 2 + len(_FIGURES)))
+def _source(design: Design) -> str:
+    paper = design.paper
+    return f"Published ([{paper.file}](published/{paper.file})): {paper.setting}."
 
 
-def _difference(group: Group, base: Group) -> tuple[str, str]:
-    if group is base:
-        return "reference", NONE
-    if group.first.passport != base.first.passport:
-        return "other protocol", NONE
-    own, other = group.rsums(EVALUATOR), base.rsums(EVALUATOR)
-    seeds = sorted(own.keys() & other.keys())
-    if not seeds:
-        return NONE, "0"
-    change = statistic([own[seed] - other[seed] for seed in seeds])
-    sign = "+" if change.mean > 0 else ""
-    return sign + change.text(), str(change.n)
-
-
-def _notes(groups: Sequence[Group]) -> str:
-    base = groups[0]
-    note = f"Reference: {', '.join(escape(label) for label in base.labels) or escape(base.first.title)}."
-    if passport_letters(groups):
-        note += f" {OTHER_PROTOCOL}."
-    return note
+def _side_by_side(design: Design, cells: Cells, groups: Sequence[Group]) -> list[str]:
+    letters = passport_letters(groups)
+    sections = [
+        f"### {design.title}",
+        f"{_source(design) if design.paper.rows else ''} Measured: {setting(cells)}. The two sides stand on other "
+        "data and other networks: their levels cannot be compared, only their order.".lstrip(),
+        design.side_by_side(cells, EVALUATOR, letters),
+    ]
+    sections += [design.paper.footnotes] if design.paper.rows else []
+    sections += [f"{OTHER_PROTOCOL}."] if letters else []
+    sections += ["Does the paper's order hold, by rSum?", design.order(cells)]
+    if design.rows.keys() >= STAGES.keys():
+        sections += main_effects(cells)
+    return [*sections, basis(cells)]

@@ -49,6 +49,11 @@ class Group:
         axes = sorted(self.first.labels.items())
         return tuple(label for axis, label in axes if axis not in ("dataset", "seed"))
 
+    @property
+    def variant(self) -> str:
+        """Label on the axis ``variant``, if that is the only one that tells it from others; else empty."""
+        return self.first.labels.get("variant", "") if len(self.labels) == 1 else ""
+
     def values(self, figure: str) -> list[float] | None:
         """Return one metric of every row; ``None`` if a row lacks it: no mean leaves a seed out."""
         found = [row.metrics[figure] for row in self.rows if figure in row.metrics]

@@ -32,6 +32,8 @@ HEADER = (
     *("seeds", "parameters", "training", "epochs", "source", "passport"),
 )
 _NUMERIC = range(3, 16)
+EVALUATOR = "recall"
+"""Name in registry.yaml of the evaluator whose figures stand where a page names no other."""
 OTHER_PROTOCOL = (
     "**Rows with different letters were measured under different protocols and must not be compared**"
 )

@@ -22,6 +22,9 @@ def harness_encoders() -> list[EncoderSpec]:
         EncoderSpec(
             name="pixels", target="harness_toy.models:Direct", summary="No backbone", modality="image"
         ),
+        EncoderSpec(
+            name="constant", target="harness_toy.models:Constant", summary="One point", modality="text"
+        ),
         EncoderSpec(name="words", target="harness_toy.models:Words", summary="Bag of words", modality="text"),
     ]
 
@@ -30,6 +33,8 @@ def harness_encoders() -> list[EncoderSpec]:
 def harness_losses() -> list[LossSpec]:
     return [
         LossSpec(name="contrast", target="harness_toy.models:Contrast", summary="InfoNCE"),
+        LossSpec(name="mined", target="harness_toy.models:Mined", summary="InfoNCE with mined captions"),
+        LossSpec(name="asking", target="harness_toy.models:Asking", summary="Asks for train features"),
         LossSpec(name="ridge", target="harness_toy.models:Ridge", summary="Ridge regression, closed form"),
     ]
 

@@ -6,9 +6,11 @@ import hashlib
 import os
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 
+@torch.compiler.disable
 def note(event: str) -> None:
     if path := os.environ.get("TOY_LOG"):
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -16,6 +18,7 @@ def note(event: str) -> None:
         os.close(handle)
 
 
+@torch.compiler.disable
 def digest(state: Mapping[str, Tensor]) -> str:
     """Hash tensors with their names."""
     content = hashlib.sha256()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,8 @@ class Frozen(nn.Module):
         return flat(raw)
 
     def frozen_part(self, frozen: Sequence[str]) -> Backbone | None:
-        return Backbone(self.backbone, self.drift) if "backbone.*" in frozen else None
+        covered = any(fnmatchcase("backbone.weight", glob) for glob in frozen)
+        return Backbone(self.backbone, self.drift) if covered else None
 
     def head(self, features: Tensor) -> Tensor:
         if self.training and self.first:
@@ -159,3 +161,51 @@ class Ridge(nn.Module):
 
     def forward(self, image: Tensor, text: Tensor, group: Tensor) -> Tensor:
         raise NotImplementedError
+
+
+class Mined(Contrast):
+    """InfoNCE that also compares with the candidates that are nearest to the batch's images."""
+
+    def __init__(self, *, candidates: int = 5, take: int = 2, fault: str = "", weigh: float = 1.0) -> None:
+        super().__init__()
+        self.candidates, self.take, self.fault, self.weigh = candidates, take, fault, weigh
+
+    @torch.no_grad()
+    def mine(self, image: Tensor, group: Tensor, text: Tensor, text_group: Tensor) -> Tensor:
+        assert text.shape[0] == text_group.shape[0] <= self.candidates
+        assert not text.requires_grad
+        assert not image.requires_grad
+        note(f"candidates {text_group.tolist()}")
+        return (image @ text.T).amax(0).topk(self.take).indices + (100 if self.fault == "rows" else 0)
+
+    def forward(self, image: Tensor, text: Tensor, group: Tensor, mined: Tensor | None = None) -> Tensor:
+        assert (mined is None) == (self.candidates == 0)
+        if mined is not None:
+            assert mined.shape == (self.take, image.shape[1])
+            assert mined.requires_grad
+            text = torch.cat([text, mined])
+        return self.weigh * super().forward(image, text, group)
+
+
+class Asking(Contrast):
+    """Asks for the features of the train images, and keeps their mean."""
+
+    def __init__(self, *, train_features: Callable[[], Tensor], classes: int) -> None:
+        super().__init__()
+        features = train_features()
+        assert features.shape == (classes, WIDTH)
+        self.register_buffer("mean", features.mean(0))
+
+
+class Constant(nn.Module):
+    """Embeds every caption in one point."""
+
+    def __init__(self, *, dim: int) -> None:
+        super().__init__()
+        self.point = nn.Parameter(torch.ones(dim))
+
+    def prepare(self, raw: str, *, training: bool) -> Tensor:
+        return torch.zeros(1)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        return self.point.expand(len(batch), -1)

@@ -1,0 +1,296 @@
+"""The model of a stored run, put together again from its specification and its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.data import OpenDataset, open_dataset, protocol_of
+from harness.errors import DataError, HarnessError, RunError, StoreError
+from harness.execute.assemble import build_model, frozen_part
+from harness.execute.outcome import Workspace
+from harness.execute.settings import settle
+from harness.inputs import prepare_captions
+from harness.model import Model, matches
+from harness.plan import Part, RunSpec
+from harness.plan.files import files_of
+from harness.plan.records import PRECISION
+from harness.protocols import FrozenPart, SeparateTest
+from harness.ranking import normalize
+from harness.registry import Stage
+from harness.specs import DatasetSpec, Kind
+from harness.store import Result, Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from harness.protocols.datasets import Pixels
+
+    Floats = npt.NDArray[np.float32]
+
+DRIFT = 0.02
+"""How far an embedding of length 1 may lie from the stored one: other devices and libraries round otherwise."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Restored:
+    """A stored run that can embed again, in evaluation mode.
+
+    Attributes:
+        spec: the run, with the files that its parameters name.
+        dataset: the dataset that it was trained on.
+        model: both encoders with the weights that were kept; no loss, which nothing needs at test time.
+        part: the frozen part whose output the image encoder's `head` takes for test images, or ``None``.
+        device: where the model is.
+    """
+
+    result: Result
+    spec: RunSpec
+    dataset: OpenDataset
+    model: Model
+    part: FrozenPart | None
+    device: str
+
+    def embed_image(self, pixels: Pixels) -> Floats:
+        """Embed one image, (height, width, 3) uint8 RGB, under the test view: (dim,), L2-normalised.
+
+        Raises:
+            RunError: names the encoder if it fails.
+        """
+        import torch
+
+        encoder = self.model.image
+        try:
+            with torch.inference_mode():
+                if self.part is None:
+                    rows = encoder(encoder.prepare(pixels, training=False)[None].to(self.device))
+                else:
+                    view = self.part.view(pixels, 0)[None].to(self.device)
+                    rows = encoder.head(self.part.compute(view))
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise self._failed("image", error) from error
+        row: Floats = normalize(rows.float().cpu().numpy(), ["the image"], "image")[0]
+        return row
+
+    def embed_captions(self, prepared: Any, captions: Sequence[str]) -> Floats:
+        """Embed captions that `prepare` returned: (captions, ...) -> (captions, dim), L2-normalised.
+
+        Raises:
+            RunError: names the encoder if it fails.
+        """
+        import torch
+
+        try:
+            with torch.inference_mode():
+                rows = self.model.text(prepared)
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise self._failed("text", error) from error
+        return normalize(rows.float().cpu().numpy(), captions, "caption")
+
+    def prepare(self, captions: Sequence[str]) -> Any:
+        """Prepare captions for the text encoder: (captions, ...) on the device.
+
+        Raises:
+            RunError: names the encoder if it fails.
+        """
+        try:
+            return prepare_captions(self.model.text, captions, self.device)
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise self._failed("text", error) from error
+
+    def _failed(self, role: str, error: Exception) -> RunError:
+        part = self.spec.image if role == "image" else self.spec.text
+        return RunError(f"{role} encoder {part.name!r} failed: {type(error).__name__}: {error}")
+
+
+def restore(fingerprint: str, workspace: Workspace, store: Store, folder: Path) -> Restored:
+    """Build the encoders of a finished run and load the weights that it kept.
+
+    What was not stored, a frozen backbone, comes from its constructor; the vocabulary from the train captions. One
+    test image and its captions are embedded and compared with the stored embeddings before the model is returned.
+
+    Args:
+        folder: of registry.yaml: where the relative paths of ``file:`` parameters start.
+
+    Raises:
+        DataError: if the run's dataset is gone or is no longer the same.
+        StoreError: if the run was made by other components, files or versions, or a file of it is damaged.
+    """
+    settle(workspace)
+    store.checked(fingerprint, "result.json")
+    result = store.result(fingerprint)
+    spec = spec_of(result, folder)
+    _check_revisions(spec, fingerprint, workspace)
+    dataset = _open(spec, fingerprint, workspace)
+    # Every component draws from a stream of its own, so that the encoders do not miss the losses.
+    bare = replace(spec, losses=())
+    model = build_model(bare, workspace, dataset, dataset.split("train", spec.limit), _silent)
+    weights = {n: t for n, t in store.weights(fingerprint).items() if not n.startswith("loss.")}
+    frozen = tuple(spec.stage.freeze)
+    rest = tuple(
+        name
+        for name in model.root.state_dict()
+        if name not in weights and name.startswith("image.") and matches(name, frozen)
+    )
+    model.load(weights, rest)
+    model.root.eval()
+    part = frozen_part(spec, model)
+    if rest and part is None:
+        raise StoreError(
+            f"run {fingerprint} did not store {rest[0]}, which no frozen part of {spec.image.name!r} holds",
+            hint="Run it again with --force.",
+        )
+    if isinstance(part, SeparateTest):
+        part = part.test
+    restored = Restored(
+        result=result, spec=spec, dataset=dataset, model=model, part=part, device=workspace.device
+    )
+    _compare(restored, store)
+    return restored
+
+
+def spec_of(result: Result, folder: Path) -> RunSpec:
+    """Return the specification of a stored run.
+
+    Raises:
+        StoreError: if another version wrote it, or a file that its parameters name is another now.
+        RegistryError: if such a file is missing.
+    """
+    stored = result.spec
+
+    def part(kept: Mapping[str, Any]) -> Part:
+        files = files_of(kept["params"], folder)
+        for value, digest in kept.get("files", {}).items():
+            if value not in files or files[value].sha256 != digest:
+                raise StoreError(
+                    f"{value} is not the file that run {result.fingerprint} was made with (sha256 {digest})",
+                    hint="Put that file back, or run it again.",
+                )
+        return Part(**{**kept, "files": files})
+
+    try:
+        losses = tuple(
+            (part({key: value for key, value in entry.items() if key != "weight"}), entry["weight"])
+            for entry in stored["losses"]
+        )
+        spec = RunSpec(
+            dataset=part(stored["dataset"]),
+            protocol=stored["protocol"],
+            image=part(stored["image"]),
+            text=part(stored["text"]),
+            losses=losses,
+            stage=stage_of(stored["stage"]),
+            dim=stored["dim"],
+            seed=stored["seed"],
+            limit=stored["limit"],
+            parent=stored["parent"],
+            precision=stored.get("precision", PRECISION),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _foreign(result.fingerprint, str(error)) from error
+    if spec.fingerprint != result.fingerprint:
+        raise _foreign(result.fingerprint, f"the same specification is {spec.fingerprint} now")
+    return spec
+
+
+def stage_of(stored: Mapping[str, Any]) -> Stage:
+    """Return a stage as it was before it became JSON: a loss's parameters stand beside its weight again.
+
+    Raises:
+        ValueError: if it has unknown fields or wrong values.
+    """
+    from pydantic import ValidationError
+
+    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
+    settings = fields.pop("settings", {})
+    fields["losses"] = {
+        name: {"weight": weight, **settings[name]} if name in settings else weight
+        for name, weight in fields["losses"].items()
+    }
+    try:
+        return Stage(**fields)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        raise ValueError(f"its stage: {'; '.join(faults)}") from error
+
+
+def _foreign(fingerprint: str, why: str) -> StoreError:
+    return StoreError(
+        f"run {fingerprint} was stored by another version of the harness ({why})", hint="Run it again."
+    )
+
+
+def _check_revisions(spec: RunSpec, fingerprint: str, workspace: Workspace) -> None:
+    parts: tuple[tuple[Kind, Part], ...] = (
+        ("dataset", spec.dataset),
+        ("encoder", spec.image),
+        ("encoder", spec.text),
+    )
+    for kind, part in parts:
+        revision = workspace.catalog.find(kind, part.use).spec.revision
+        if revision != part.revision:
+            raise StoreError(
+                f"run {fingerprint} was made with revision {part.revision} of {kind} {part.use!r}; "
+                f"installed is revision {revision}",
+                hint="Run it again, or install the plugin of then (see `harness show`).",
+            )
+
+
+def _open(spec: RunSpec, fingerprint: str, workspace: Workspace) -> OpenDataset:
+    declared = workspace.catalog.find("dataset", spec.dataset.use).spec
+    assert isinstance(declared, DatasetSpec)
+    try:
+        dataset = open_dataset(spec.dataset, workspace.data, workspace.catalog)
+        if protocol_of(spec.dataset, workspace.data, declared) != spec.protocol:
+            raise DataError(
+                f"dataset {spec.dataset.name!r} has other records than then",
+                hint="Prepare it from the files of then, or run it again.",
+            )
+    except DataError as error:
+        raise DataError(
+            f"run {fingerprint} needs its dataset, whose train captions are its vocabulary: {error.message}",
+            hint=error.hint,
+        ) from error
+    return dataset
+
+
+def _compare(restored: Restored, store: Store) -> None:
+    """Embed the first test image and its captions; they must be what the run stored.
+
+    Raises:
+        StoreError: if they are not.
+    """
+    import numpy as np
+    from safetensors import safe_open
+
+    record = restored.dataset.split("test", restored.spec.limit).records[0]
+    fingerprint = restored.result.fingerprint
+    with safe_open(store.checked(fingerprint, "embeddings.safetensors"), framework="numpy") as file:
+        image = file.get_slice("image")[:1]
+        text = file.get_slice("text")[: len(record.captions)]
+    own = restored.embed_captions(restored.prepare(record.captions), record.captions)
+    pairs = {
+        "image": (image, restored.embed_image(restored.dataset.pixels(record))[None]),
+        "caption": (text, own),
+    }
+    for what, (then, now) in pairs.items():
+        gap = float(np.linalg.norm(then - now, axis=1).max())
+        if not gap <= DRIFT:
+            raise StoreError(
+                f"the model of run {fingerprint} embeds the {what} {record.image!r} otherwise than when it was "
+                f"stored (distance {gap:.3f}): weights of a frozen backbone, or a library, have changed",
+                hint="`harness show` names the versions of then. Run it again with --force.",
+            )
+
+
+def _silent(phase: str, done: int, total: int, note: str) -> None:
+    """Tell nobody."""

@@ -1,0 +1,69 @@
+"""Each change of a recipe against a reference variant: what it does to rSum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.leaderboard.groups import Group, names, statistic
+from harness.leaderboard.markdown import escape, pipe_table
+from harness.leaderboard.published import NONE
+from harness.leaderboard.tables import EVALUATOR, OTHER_PROTOCOL, cell, duration, millions, spread
+
+REFERENCES = ("instance", "full")
+ABOUT = (
+    "One change at a time against a reference variant. Δ rSum is the mean difference over those seeds that both "
+    "were run with (pairs), ± its standard deviation; one pair alone says little."
+)
+_FIGURES = ("i2t R@1", "t2i R@1", "rSum", "seeds", "Δ rSum", "pairs", "parameters", "training")
+
+
+def changes(base: Group, groups: Sequence[Group], letters: Mapping[str, str]) -> list[str]:
+    """Render the table, the reference first, and what it needs to be read; `letters` tell protocols apart."""
+    return [_table([base, *groups], letters), _notes(base, letters)]
+
+
+def reference(groups: Sequence[Group]) -> Group:
+    """Return the group with the label `instance`, else `full`, else the first."""
+    return next((group for name in REFERENCES for group in groups if name in group.labels), groups[0])
+
+
+def _table(groups: Sequence[Group], letters: Mapping[str, str]) -> str:
+    base, cells = groups[0], []
+    for group, name in zip(groups, names(groups), strict=True):
+        row = group.first
+        letter = f" \\[{letters[row.passport]}\\]" if letters else ""
+        cells.append(
+            [
+                (", ".join(escape(label) for label in group.labels) or NONE) + letter,
+                escape(name),
+                cell(group.statistic(f"{EVALUATOR}.i2t.recall@1", 100.0)),
+                cell(group.statistic(f"{EVALUATOR}.t2i.recall@1", 100.0)),
+                cell(group.rsum(EVALUATOR)),
+                str(len(group.rows)),
+                *_difference(group, base),
+                spread([millions(member.parameters) for member in group.rows]),
+                duration(sum(member.train_seconds for member in group.rows) / len(group.rows)),
+            ]
+        )
+    return pipe_table(("Variant", "Method", *_FIGURES), cells, figures=range(2, 2 + len(_FIGURES)))
+
+
+def _difference(group: Group, base: Group) -> tuple[str, str]:
+    if group is base:
+        return "reference", NONE
+    if group.first.passport != base.first.passport:
+        return "other protocol", NONE
+    own, other = group.rsums(EVALUATOR), base.rsums(EVALUATOR)
+    seeds = sorted(own.keys() & other.keys())
+    if not seeds:
+        return NONE, "0"
+    change = statistic([own[seed] - other[seed] for seed in seeds])
+    sign = "+" if change.mean > 0 else ""
+    return sign + change.text(), str(change.n)
+
+
+def _notes(base: Group, letters: Mapping[str, str]) -> str:
+    note = f"Reference: {', '.join(escape(label) for label in base.labels) or escape(base.first.title)}."
+    if letters:
+        note += f" {OTHER_PROTOCOL}."
+    return note

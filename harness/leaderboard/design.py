@@ -1,0 +1,110 @@
+"""One ablation of the paper and what was measured of it, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.leaderboard.effects import Cells, signed
+from harness.leaderboard.groups import Group
+from harness.leaderboard.markdown import escape, pipe_table
+from harness.leaderboard.paper import CERTAINTY, NOT_PRINTED, PaperTable
+from harness.leaderboard.published import NONE
+from harness.leaderboard.tables import cell
+
+MEASURED = ("i2t.recall@1", "i2t.recall@10", "t2i.recall@1", "t2i.recall@10")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two variants of which the paper has the first ahead."""
+
+    more: str
+    less: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """How an ablation of the paper is laid out.
+
+    Args:
+        header: of the columns that name a row.
+        rows: variant -> what stands in these columns.
+        printed: recalls that the paper gives.
+        pairs: its claims.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: Mapping[str, tuple[str, ...]]
+    printed: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+    paper: PaperTable
+
+    def published(self) -> str:
+        """Render what the paper prints, and nothing measured."""
+        rows = [[*self.rows[name], *self._printed(name)] for name in self.rows if name in self.paper.rows]
+        return pipe_table([*self.header, *self._columns("")], rows, figures=self._figures(rows))
+
+    def side_by_side(self, cells: Cells, evaluator: str, letters: Mapping[str, str]) -> str:
+        """Render published and measured columns of every row; `letters` tell protocols apart."""
+        rows = [
+            [*names, *self._printed(name), *_measured(cells.groups.get(name), evaluator, letters)]
+            for name, names in self.rows.items()
+        ]
+        header = [*self.header, *self._columns("published: ")]
+        header += [f"measured: {_title(MEASURED[0])}", *map(_title, MEASURED[1:]), "rSum", "seeds"]
+        return pipe_table(header, rows, figures=self._figures(rows))
+
+    def order(self, cells: Cells) -> str:
+        """Say of each claim whether it holds, as a list of sentences."""
+        return "\n".join(f"- {_sentence(pair, cells, self.paper)}" for pair in self.pairs)
+
+    def _columns(self, prefix: str) -> list[str]:
+        first, *others = map(_title, self.printed)
+        return [prefix + first, *others, CERTAINTY]
+
+    def _printed(self, name: str) -> list[str]:
+        row = self.paper.rows.get(name, NOT_PRINTED)
+        return [*row.cells(self.printed), self.paper.marks(row)]
+
+    def _figures(self, rows: list[list[str]]) -> set[int]:
+        certainty = len(self.header) + len(self.printed)
+        return set(range(len(self.header), max(map(len, rows), default=0))) - {certainty}
+
+
+def setting(cells: Cells) -> str:
+    """Say on what data and with which networks the measured side stands."""
+    rows = [row for group in cells.groups.values() for row in group.rows]
+    sizes = dict.fromkeys(f"{row.dataset_title} test, {row.images:,} images" for row in rows)
+    visual = dict.fromkeys(row.visual for row in rows if row.visual)
+    textual = dict.fromkeys(row.textual for row in rows if row.textual)
+    return "; ".join(escape(text) for names in (sizes, visual, textual) for text in names)
+
+
+def _title(column: str) -> str:
+    side, recall = column.split(".")
+    return f"{side} {recall.replace('recall', 'R')}"
+
+
+def _measured(group: Group | None, evaluator: str, letters: Mapping[str, str]) -> list[str]:
+    if group is None:
+        return [NONE] * (len(MEASURED) + 2)
+    letter = f" \\[{letters[group.first.passport]}\\]" if letters else ""
+    return [
+        *(cell(group.statistic(f"{evaluator}.{column}", 100.0)) for column in MEASURED),
+        cell(group.rsum(evaluator)) + letter,
+        str(len(group.rows)),
+    ]
+
+
+def _sentence(pair: Pair, cells: Cells, paper: PaperTable) -> str:
+    change = paper.difference(pair.more, pair.less)
+    published = f" Published: {change} in R@1 (i2t and t2i)." if change else ""
+    lacking = cells.lacking((pair.more, pair.less))
+    if lacking:
+        return f"{pair.text}: **cannot be told**, {lacking}.{published}"
+    effect = cells.effect({pair.more: 1.0, pair.less: -1.0})
+    interval = f" ({effect.interval})" if effect.interval else " (no interval)"
+    return f"{pair.text}: **{effect.verdict}**, {signed(effect.difference)} rSum{interval}.{published}"

@@ -1,0 +1,294 @@
+"""The model of a stored run embeds what the run stored, whatever its method, and refuses where it could not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from harness.catalog import Catalog
+from harness.data import open_dataset, prepare, protocol_of
+from harness.errors import DataError, InputError, RegistryError, StoreError
+from harness.evaluate import embed
+from harness.execute import Workspace, execute
+from harness.execute.assemble import frozen_part, open_galleries
+from harness.execute.importance import importance
+from harness.execute.restore import Restored, restore, stage_of
+from harness.plan import make_plan
+from harness.registry import Registry
+from harness.store import Store
+
+SHAPES = """\
+version: 1
+datasets: {shapes-tiny: {use: shapes, images: 64, size: 32}}
+encoders:
+  image: {use: timm, backbone: test_resnet, weights: null, head: linear, standardize: true}
+  affine: {like: image, head: affine, relu: false, standardize: false}
+  words: {use: text-cnn, blocks: [1], width: 0.1, embedding_dim: 16, length: 8}
+  tfidf: {use: tfidf, min_count: 1}
+losses: {instance: {use: instance}, cca: {use: cca}}
+evaluators: {recall: {use: recall}}
+stages:
+  one: {losses: {instance: 1}, freeze: [image.backbone.*], epochs: 1, batch: 16}
+  two: {losses: {instance: {dropout: 0.5}}, after: one, epochs: 1, batch: 26}
+  closed: {losses: {cca: 1}, freeze: [image.backbone.*], epochs: 0}
+experiments:
+  dual-path: {dataset: shapes-tiny, image: image, text: words, dim: 16, stage: one, evaluators: [recall]}
+  cca: {dataset: shapes-tiny, image: affine, text: tfidf, dim: 16, stage: closed, evaluators: [recall]}
+matrices:
+  tiny:
+    experiment: dual-path
+    axes: {variant: {one: {}, two: {stage: two}, cca: {experiment: cca}}}
+"""
+
+
+@dataclass
+class Site:
+    """Stored runs by their label, and what restores them."""
+
+    workspace: Workspace
+    folder: Path
+    runs: dict[str, str]
+
+    def restore(self, label: str, **fields: Any) -> Restored:
+        workspace = replace(self.workspace, **fields)
+        return restore(self.runs[label], workspace, Store(self.workspace.home), self.folder)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Instance loss on cached features, then fine-tuned from pixels, and CCA: the real plugins, in small."""
+    folder = tmp_path_factory.mktemp("shapes")
+    (folder / "registry.yaml").write_text(SHAPES, encoding="utf-8")
+    catalog = Catalog.load()
+    workspace = Workspace(home=folder / "home", data=folder / "data", catalog=catalog, device="cpu", threads=1)
+    plan = make_plan(
+        Registry.load(folder / "registry.yaml"),
+        catalog,
+        matrix="tiny",
+        protocol_of=lambda part, spec: protocol_of(part, workspace.data, spec),
+    )
+    outcomes = execute(plan, workspace, listener=Silent())
+    assert [outcome.error for outcome in outcomes] == [""] * 3
+    return Site(workspace, folder, {dict(o.cell.labels)["variant"]: o.cell.run.fingerprint for o in outcomes})
+
+
+class Silent:
+    def started(self, *_: Any) -> None: ...
+    def progress(self, *_: Any) -> None: ...
+    def finished(self, *_: Any) -> None: ...
+    def note(self, *_: Any) -> None: ...
+
+
+def assert_embeds_what_was_stored(restored: Restored, workspace: Workspace) -> None:
+    spec, dataset, model = restored.spec, restored.dataset, restored.model
+    split = dataset.split("test", spec.limit)
+    part = frozen_part(spec, model)
+    gallery = open_galleries(spec, workspace, dataset, {"test": split}, model, part, Silent().progress)["test"]
+    found = embed(split, model.image, model.text, gallery.images, gallery.texts)
+    folder = Store(workspace.home).folder(restored.result.fingerprint)
+    stored = load_file(folder / "embeddings.safetensors")
+    np.testing.assert_array_equal(found[0], stored["image"])
+    np.testing.assert_array_equal(found[1], stored["text"])
+    # One by one, as for a picture that is no part of the dataset.
+    one = restored.embed_image(dataset.pixels(split.records[-1]))
+    np.testing.assert_allclose(one, stored["image"][-1], atol=1e-4)
+    texts = restored.embed_captions(restored.prepare(split.captions[-3:]), split.captions[-3:])
+    np.testing.assert_allclose(texts, stored["text"][-3:], atol=1e-5)
+
+
+@pytest.mark.parametrize("label", ["one", "two", "cca"])
+def test_the_real_methods_embed_what_they_stored(shapes: Site, label: str) -> None:
+    restored = shapes.restore(label)
+    assert restored.spec.fingerprint == shapes.runs[label]
+    assert (restored.part is None) == (label == "two")
+    assert_embeds_what_was_stored(restored, shapes.workspace)
+
+
+def test_every_kind_of_run_embeds_what_it_stored(toy: Any, toy_log: Any) -> None:
+    plan = toy.plan(limit=8)
+    toy.execute(plan)
+    toy_log.clear()
+    for cell in plan.cells:
+        workspace = toy.workspace()
+        folder = toy.write().parent
+        restored = restore(cell.run.fingerprint, workspace, Store(toy.home), folder)
+        assert restored.spec == cell.run
+        assert_embeds_what_was_stored(restored, workspace)
+    # No loss is built: one may ask for the features of all train images.
+    assert toy_log.events("training") == []
+
+
+def test_the_parameters_of_a_loss_are_read_back_into_its_stage(shapes: Site) -> None:
+    stage = shapes.restore("two").spec.stage
+    assert dict(stage.losses) == {"instance": 1.0}
+    assert {name: dict(own) for name, own in stage.settings.items()} == {"instance": {"dropout": 0.5}}
+    assert stage_of(json.loads(stage.model_dump_json())) == stage
+
+
+@pytest.mark.parametrize("label", ["one", "two", "cca"])
+def test_a_word_counts_by_what_the_score_loses_without_it(shapes: Site, label: str) -> None:
+    restored = shapes.restore(label)
+    record = restored.dataset.split("test").records[0]
+    pixels = restored.dataset.pixels(record)
+    caption = " ".join(["zyx-unknown,", *record.captions[0].split()[:3], "zyx-unknown,"])
+    found = importance(restored, pixels, caption)
+    words = caption.split()
+    assert [entry.word for entry in found.words] == words
+    assert [entry.state for entry in found.words] == ["unknown", "read", "read", "read", "unknown"]
+
+    def score(text: str) -> float:
+        row = restored.embed_captions(restored.prepare([text]), [text])[0]
+        return float(row.astype(float) @ restored.embed_image(pixels).astype(float))
+
+    assert found.score == pytest.approx(score(caption), abs=1e-5)
+    for place, entry in enumerate(found.words):
+        rest = " ".join(words[:place] + words[place + 1 :])
+        assert entry.change == pytest.approx(score(rest) - score(caption), abs=1e-5)
+    assert found.words[0].change == 0.0
+    assert any(entry.change != 0.0 for entry in found.words)
+
+
+def test_equal_words_are_taken_away_one_at_a_time_and_what_is_cut_is_unread(shapes: Site) -> None:
+    restored = shapes.restore("one")
+    record = restored.dataset.split("test").records[0]
+    known = record.captions[0].split()[0]
+    found = importance(restored, restored.dataset.pixels(record), "  ".join([known] * 10))
+    # Eight words are read; of ten equal ones, each can go without that the eight change.
+    assert [entry.state for entry in found.words] == ["unread"] * 10
+    found = importance(restored, restored.dataset.pixels(record), " ".join([known] * 8))
+    assert [entry.state for entry in found.words] == ["read"] * 8
+    with pytest.raises(InputError, match="no word"):
+        importance(restored, restored.dataset.pixels(record), " \n")
+
+
+def test_an_only_word_can_be_taken_away(shapes: Site) -> None:
+    restored = shapes.restore("cca")
+    record = restored.dataset.split("test").records[0]
+    (entry,) = importance(restored, restored.dataset.pixels(record), record.captions[0].split()[0]).words
+    assert entry.state == "read"
+
+
+def revised(catalog: Catalog, kind: str, name: str, **fields: Any) -> Catalog:
+    components: Any = dict(catalog.components)
+    entry = components[kind, name]
+    components[kind, name] = replace(entry, spec=replace(entry.spec, **fields))
+    return replace(catalog, components=MappingProxyType(components))
+
+
+@pytest.mark.parametrize(("kind", "name"), [("encoder", "timm"), ("encoder", "text-cnn"), ("dataset", "shapes")])
+def test_a_component_of_another_revision_is_refused(shapes: Site, kind: str, name: str) -> None:
+    catalog = revised(shapes.workspace.catalog, kind, name, revision=99)
+    with pytest.raises(StoreError, match=f"{kind} '{name}'; installed is revision 99"):
+        shapes.restore("one", catalog=catalog)
+
+
+@pytest.fixture
+def toy_run(toy: Any) -> tuple[Any, str, Path]:
+    (outcome,) = toy.execute(toy.plan(matrix="one"))
+    return toy, outcome.cell.run.fingerprint, Store(toy.home).folder(outcome.cell.run.fingerprint)
+
+
+def test_weights_that_are_damaged_or_foreign_are_refused(toy_run: tuple[Any, str, Path]) -> None:
+    toy, fingerprint, folder = toy_run
+    again: Callable[[], Restored] = lambda: restore(  # noqa: E731
+        fingerprint, toy.workspace(), Store(toy.home), folder
+    )
+    assert again().result.fingerprint == fingerprint
+    weights = load_file(folder / "weights.safetensors")
+    save_file({name: -tensor for name, tensor in weights.items()}, folder / "weights.safetensors")
+    with pytest.raises(StoreError, match="weights.safetensors is missing or damaged"):
+        again()
+    # Whole, but not the weights of these embeddings: what a changed library or backbone looks like.
+    seal(folder)
+    with pytest.raises(StoreError, match="embeds the .* 'test0' otherwise than when it was stored"):
+        again()
+    save_file({n: t for n, t in weights.items() if n != "image.top.bias"}, folder / "weights.safetensors")
+    seal(folder)
+    with pytest.raises(Exception, match="missing \\['image.top.bias'\\]"):
+        again()
+
+
+def seal(folder: Path) -> None:
+    """Write the checksums of what lies in a run's folder now."""
+    Store(folder.parent.parent)._seal(folder)
+
+
+def test_a_result_of_another_version_is_refused(toy_run: tuple[Any, str, Path]) -> None:
+    toy, fingerprint, folder = toy_run
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    changes: list[tuple[str, Callable[[Any], None]]] = [
+        ("the same specification is", lambda spec: spec.update(dim=9)),
+        ("stored by another version.*lustre", lambda spec: spec["stage"].update(lustre=1)),
+        ("stored by another version.*text", lambda spec: spec.pop("text")),
+    ]
+    for message, change in changes:
+        altered = json.loads(json.dumps(result))
+        change(altered["spec"])
+        (folder / "result.json").write_text(json.dumps(altered), encoding="utf-8")
+        seal(folder)
+        with pytest.raises(StoreError, match=message):
+            restore(fingerprint, toy.workspace(), Store(toy.home), folder)
+
+
+def test_a_file_that_a_parameter_names_must_be_the_one_of_then(toy: Any) -> None:
+    folder = toy.write().parent
+    (folder / "words.txt").write_text("red 1 2\n", encoding="utf-8")
+    plan = toy.plan(("words: {use: words}", 'words: {use: words, fault: "file:words.txt"}'), matrix="one")
+    (outcome,) = toy.execute(plan)
+    again: Callable[[], Restored] = lambda: restore(  # noqa: E731
+        outcome.cell.run.fingerprint, toy.workspace(), Store(toy.home), folder
+    )
+    assert again().spec == outcome.cell.run
+    (folder / "words.txt").write_text("red 2 1\n", encoding="utf-8")
+    with pytest.raises(StoreError, match=r"file:words.txt is not the file that run"):
+        again()
+    (folder / "words.txt").unlink()
+    with pytest.raises(RegistryError, match="words.txt"):
+        again()
+
+
+def test_a_run_without_its_dataset_says_so(tmp_path: Path) -> None:
+    from PIL import Image
+
+    source, home = tmp_path / "photographs", tmp_path / "home"
+    (source / "images").mkdir(parents=True)
+    lines = ["image,caption,split"]
+    for place, split in enumerate(["train"] * 8 + ["val"] * 2 + ["test"] * 2):
+        Image.new("RGB", (8, 8), (place * 20, 5, 9)).save(source / "images" / f"{place}.png")
+        lines.append(f"{place}.png,a picture of {place},{split}")
+    (source / "captions.csv").write_text("\n".join(lines), encoding="utf-8")
+    text = SHAPES.replace("shapes-tiny: {use: shapes, images: 64, size: 32}", "own: {use: folder}")
+    registry = tmp_path / "registry.yaml"
+    registry.write_text(text.replace("shapes-tiny", "own"), encoding="utf-8")
+    catalog = Catalog.load()
+    prepare("own", "folder", {}, source, home / "data", catalog)
+    workspace = Workspace(home=home, data=home / "data", catalog=catalog, device="cpu", threads=1)
+    plan = make_plan(
+        Registry.load(registry),
+        catalog,
+        matrix="tiny",
+        protocol_of=lambda part, spec: protocol_of(part, workspace.data, spec),
+        only={"variant": ["cca"]},
+    )
+    (outcome,) = execute(plan, workspace, listener=Silent())
+    run = outcome.cell.run
+    assert open_dataset(run.dataset, workspace.data, catalog).passport == run.protocol
+    assert restore(run.fingerprint, workspace, Store(home), tmp_path).spec == run
+    needs = f"run {run.fingerprint} needs its dataset"
+
+    lines[1] = lines[1].replace("a picture", "one picture")
+    (source / "captions.csv").write_text("\n".join(lines), encoding="utf-8")
+    prepare("own", "folder", {}, source, home / "data", catalog)
+    with pytest.raises(DataError, match=f"{needs}.*other records than then"):
+        restore(run.fingerprint, workspace, Store(home), tmp_path)
+    elsewhere = replace(workspace, data=tmp_path / "nowhere")
+    with pytest.raises(DataError, match=f"{needs}.*is not prepared"):
+        restore(run.fingerprint, elsewhere, Store(home), tmp_path)
