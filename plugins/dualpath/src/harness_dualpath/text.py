@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from harness.api import ParameterError
-from harness_dualpath.blocks import COUNTS, STAGES, Norm, stack
-from harness_dualpath.layers import Embed, bound
-from harness_dualpath.vectors import WordVectors, read_vectors
-from harness_dualpath.vocabulary import Vocabulary, build_vocabulary
+from harness_dualpath.blocks import COUNTS, STAGES, stack
+from harness_dualpath.layers import Embed
+from harness_dualpath.words import Words
 
-EMBEDDING = 300
-"""Width of a word without a table of vectors, as in the paper."""
+SHIFTED = 256
+"""Shifted captions that are embedded at once where all shifts are summed; it bounds memory, not figures."""
 
 
-class TextCNN(nn.Module):
+class TextCNN(Words):
     """Embed captions: f_text of the paper, (batch, length) int64 ids -> (batch, dim).
 
     Args:
@@ -40,12 +39,17 @@ class TextCNN(nn.Module):
             the last stages.
         width: multiplies the channels of all blocks, above 0.
         shift: in training, let the words start at a random place among all that fit.
-        test_position: where the words start in evaluation mode: ``left``, or ``centre``, the middle place.
+        test_position: where the words start in evaluation mode: ``left``; ``centre``, the middle place; or
+            ``all``, the paper's test features: those of all places that fit, summed as they are, not normalised
+            before. It costs as many passes as there are places.
         mask: keep padding at zero after every block and out of the pooling.
         word_dropout: probability of dropping a word in training; it leaves a gap.
         embedding_dropout: probability of dropping an entry of a word's embedding.
         feature_dropout: probability of dropping a pooled feature.
         relu, test_before_relu: as of `ImageCNN`.
+
+    Attributes:
+        test_view: ``all shifts``; only there where `test_position` is ``all``.
 
     Raises:
         ParameterError: if the vectors cannot be read, no word is left, or a number is out of range.
@@ -68,7 +72,7 @@ class TextCNN(nn.Module):
         blocks: Sequence[int] | None = None,
         width: float = 1.0,
         shift: bool = True,
-        test_position: Literal["left", "centre"] = "left",
+        test_position: Literal["left", "centre", "all"] = "left",
         mask: bool = False,
         word_dropout: float = 0.0,
         embedding_dropout: float = 0.0,
@@ -76,71 +80,44 @@ class TextCNN(nn.Module):
         relu: bool = True,
         test_before_relu: bool = True,
     ) -> None:
-        super().__init__()
         counts = (*COUNTS[layers], last_blocks) if blocks is None else tuple(blocks)
         if not 1 <= len(counts) <= len(STAGES) or min(counts) < 1:
             raise ParameterError(
                 f"blocks is {list(counts)}; it takes 1 to {len(STAGES)} numbers of at least 1"
             )
-        if length < 1 or width <= 0 or (embedding_dim is not None and embedding_dim < 1):
-            raise ParameterError(
-                f"length {length}, width {width} and embedding_dim {embedding_dim} must be positive"
-            )
-        if not 0 <= word_dropout < 1:
-            raise ParameterError(f"word_dropout is {word_dropout}, not in [0, 1)")
-        table = None if vectors is None else read_vectors(vectors)
-        if vocabulary == "vectors" and table is None:
-            raise ParameterError(
-                "vocabulary: vectors needs word vectors", hint="Set vectors, or vocabulary: all."
-            )
-        only = table if vocabulary != "all" else None
-        self.vocabulary = build_vocabulary(
-            captions, lower=lower, min_count=min_count, known=None if only is None else only.rows
+        if width <= 0:
+            raise ParameterError(f"width {width} must be positive")
+        super().__init__(
+            captions=captions,
+            vectors=vectors,
+            vocabulary=vocabulary,
+            embedding=embedding,
+            embedding_dim=embedding_dim,
+            lower=lower,
+            min_count=min_count,
+            length=length,
+            word_dropout=word_dropout,
+            embedding_dropout=embedding_dropout,
         )
-        self.length, self.shift, self.test_position = length, shift, test_position
-        self.mask, self.word_dropout = mask, word_dropout
-        self.counts = dict.fromkeys(("captions", "without_words", "cut", "words", "unknown_words"), 0)
-
-        channels = embedding_dim or (EMBEDDING if table is None else table.dim)
-        start = _start(self.vocabulary, table, channels, random=embedding == "random")
-        # A row of zeros for padding makes the lookup equal to a 1x1 convolution over one-hot words.
-        self.embedding = nn.Embedding(len(start), channels, padding_idx=0, _weight=start)
-        self.embedding_bias = nn.Parameter(torch.zeros(channels))
-        self.embedding_norm = Norm(channels)
-        self.embedding_dropout = nn.Dropout(embedding_dropout)
-        stages, features = stack(channels, counts, width)
+        self.shift, self.test_position, self.mask = shift, test_position, mask
+        if test_position == "all":
+            self.test_view = "all shifts"
+        stages, features = stack(self.channels, counts, width)
         self.blocks = nn.ModuleList(stages)
         self.feature_dropout = nn.Dropout(feature_dropout)
         self.projection = Embed(features, dim, relu=relu, test_before_relu=test_before_relu)
 
-    def prepare(self, raw: str, *, training: bool) -> Tensor:
-        """Return the ids of a caption's known words, (length,) int64, from the left; 0 is padding."""
-        known, unknown = self.vocabulary.encode(raw)
-        for name, number in (
-            ("captions", 1),
-            ("without_words", not known),
-            ("cut", len(known) > self.length),
-            ("words", len(known) + unknown),
-            ("unknown_words", unknown),
-        ):
-            self.counts[name] += number
-        ids = torch.zeros(self.length, dtype=torch.int64)
-        kept = known[: self.length]
-        ids[: len(kept)] = torch.tensor(kept, dtype=torch.int64)
-        return ids
-
-    def report(self) -> Mapping[str, int]:
-        """Count what `prepare` met: captions, those without a known word, those cut, words, unknown words."""
-        return dict(self.counts)
-
     def forward(self, batch: Tensor) -> Tensor:
         """Embed prepared captions: (batch, length) -> (batch, dim)."""
-        ids = self._placed(batch)
-        if self.training and self.word_dropout > 0:
-            ids = ids * (torch.rand(ids.shape, device=ids.device) >= self.word_dropout)
-        words = self.embedding_norm(self.embedding(ids) + self.embedding_bias)
-        words = self.embedding_dropout(words)
-        present = _present(ids) if self.mask else None
+        if not self.training and self.test_position == "all":
+            return self._summed(batch)
+        return self._embedded(self._placed(batch))
+
+    def _embedded(self, ids: Tensor) -> Tensor:
+        """Embed captions whose words stand where they shall."""
+        ids = self.drop_words(ids)
+        words = self.embed_words(ids)
+        present = _present(ids > 0) if self.mask else None
         words = _masked(words, present)
         for block in self.blocks:
             words = block(words)
@@ -161,12 +138,29 @@ class TextCNN(nn.Module):
             return shifted(ids, (self.length - count) // 2)
         return ids
 
+    def _summed(self, ids: Tensor) -> Tensor:
+        """Sum the embeddings of each caption over all places that fit."""
+        weight = self.projection.linear.weight
+        total = weight.new_zeros(len(ids), len(weight))
+        caption, start = every_start((ids > 0).sum(dim=1), self.length)
+        for rows, starts in zip(torch.split(caption, SHIFTED), torch.split(start, SHIFTED), strict=True):
+            total = total.index_add(0, rows, self._embedded(shifted(ids[rows], starts)).to(total.dtype))
+        return total
+
 
 def random_starts(count: Tensor, length: int) -> Tensor:
     """Draw a start uniformly from all that fit: (batch,) numbers of words -> (batch,) in 0..length-count."""
     places = length - count + 1
     draws = torch.rand(count.shape, dtype=torch.float64, device=count.device)
     return (draws * places).long()
+
+
+def every_start(count: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """List every start that fits, 0..length-count: (batch,) numbers of words -> (pairs,) captions, (pairs,) starts."""
+    places = length - count + 1
+    caption = torch.repeat_interleave(torch.arange(len(count), device=count.device), places)
+    first = places.cumsum(0) - places
+    return caption, torch.arange(len(caption), device=count.device) - first[caption]
 
 
 def shifted(ids: Tensor, start: Tensor) -> Tensor:
@@ -176,35 +170,15 @@ def shifted(ids: Tensor, start: Tensor) -> Tensor:
     return ids.gather(1, source.clamp(min=0)).masked_fill(source < 0, 0)
 
 
-def _start(vocabulary: Vocabulary, table: WordVectors | None, channels: int, *, random: bool) -> Tensor:
-    """Return (words + 1, channels): the embedding to start from; row 0 is padding."""
-    start = torch.empty(len(vocabulary) + 1, channels)
-    known = [] if table is None else [word for word in vocabulary.words if word in table.rows]
-    if table is None or not known:
-        nn.init.uniform_(start, -bound(channels), bound(channels))
-    else:
-        found = torch.from_numpy(table.take(known))
-        if channels != table.dim:
-            found = found @ torch.randn(table.dim, channels) / math.sqrt(table.dim)
-        # Words without a vector start at the scale of those with one.
-        start.normal_(0.0, float(found.std(unbiased=False)))
-        if not random:
-            rows = {word: row for row, word in enumerate(vocabulary.words, start=1)}
-            start[[rows[word] for word in known]] = found
-    start[0] = 0.0
-    return start
-
-
-def _present(ids: Tensor) -> Tensor:
-    """Tell where words are, (batch, length); a caption without any counts as full: it needs a maximum."""
-    present = ids > 0
-    return present | ~present.any(dim=1, keepdim=True)
+def _present(words: Tensor) -> Tensor:
+    """Tell what is pooled, (batch, length): where words are; all of a caption without any, as it needs a maximum."""
+    return words | ~words.any(dim=1, keepdim=True)
 
 
 def _halved(present: Tensor) -> Tensor:
-    """Tell which outputs of a 2-word convolution of stride 2 saw a word."""
+    """Tell which outputs of a 2-word convolution of stride 2 saw a word; at an odd end one may be passed over."""
     before = nn.functional.pad(present, (1, 0))[:, : present.shape[1]]
-    return (before | present)[:, ::2]
+    return _present((before | present)[:, ::2])
 
 
 def _masked(words: Tensor, present: Tensor | None) -> Tensor:
