@@ -140,10 +140,10 @@ def test_a_model_that_cannot_be_folded_is_left_as_it_is() -> None:
     assert torch.equal(copy(sample), model(sample))
 
 
-def test_there_is_a_frozen_part_only_where_all_of_the_backbone_is_frozen() -> None:
+def test_there_is_no_frozen_part_where_the_first_layers_are_trained() -> None:
     model = encoder()
     assert model.frozen_part([]) is None
-    assert model.frozen_part(["backbone.conv1.0.*"]) is None
+    assert model.frozen_part(["backbone.layer4.*"]) is None
     assert model.frozen_part(["projection.*"]) is None
     assert model.frozen_part(["*"]) is not None
     assert encoder(backbone_norm="batch").frozen_part(["backbone.*"]) is None

@@ -5,16 +5,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import timm
 import torch
 from timm.data.config import resolve_model_data_config
 from timm.models.vgg import VGG
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from harness.api import ParameterError, nearest
 from harness_dualpath.weights import load_package, load_path, not_downloaded
+
+BackboneNorm = Literal["stored", "batch", "evaluation"]
 
 
 def create(name: str, weights: str | None) -> nn.Module:
@@ -57,6 +60,29 @@ def data_config(model: nn.Module) -> Mapping[str, Any]:
     """Return timm's input size, mean, standard deviation and interpolation for the model's weights."""
     config: Mapping[str, Any] = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
     return config
+
+
+def set_modes(model: nn.Module, norm: BackboneNorm) -> None:
+    """Put into evaluation mode what `norm` keeps from the mode that the model was set to.
+
+    Args:
+        norm: ``stored``: modules whose parameters are all frozen; ``evaluation``: all batch normalisations as well;
+            ``batch``: nothing.
+    """
+    if norm == "batch":
+        return
+    if _frozen(model, recurse=True):
+        model.eval()
+        return
+    if isinstance(model, _BatchNorm) and (norm == "evaluation" or _frozen(model, recurse=False)):
+        model.training = False
+    for child in model.children():
+        set_modes(child, norm)
+
+
+def _frozen(model: nn.Module, *, recurse: bool) -> bool:
+    trained = [parameter.requires_grad for parameter in model.parameters(recurse)]
+    return bool(trained) and not any(trained)
 
 
 class Scaled(nn.Module):

@@ -7,18 +7,15 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-import timm
 import torch
 from torch import Tensor, nn
 
 from harness.api import ParameterError
-from harness_dualpath.backbone import Scaled, create, data_config, folded, width
+from harness_dualpath.backbone import BackboneNorm, Scaled, create, data_config, set_modes, width
+from harness_dualpath.frozen import FrozenBackbone
 from harness_dualpath.layers import Embed, linear, norm
+from harness_dualpath.prefix import Cut, find_cut
 from harness_dualpath.views import DRAWS, views_of
-from harness_dualpath.weights import weights_hash
-
-REVISION = 1
-"""Rises when the features of a frozen backbone change; part of their address in the cache."""
 
 
 class ImageCNN(nn.Module):
@@ -37,8 +34,12 @@ class ImageCNN(nn.Module):
         standardize: bring every pooled feature to mean 0 and variance 1: batch normalisation without parameters.
         feature_dropout: probability of dropping a pooled feature in training, 0 <= p < 1.
         hidden_dropout: the same between the paper head's two layers.
-        backbone_norm: what a frozen backbone's batch normalisation uses in training: ``stored`` statistics,
-            so that its features can be cached, or those of the ``batch``, as the authors' code does.
+        backbone_norm: what the backbone's batch normalisation does in training. ``stored``: what is frozen uses
+            its stored statistics, so that features can be cached, what is trained those of the batch. ``batch``:
+            all of it uses those of the batch, as in the authors' code. ``evaluation``: all of it uses stored ones.
+        cut_size: of a backbone that is frozen in part, the activations where its trained part begins are cached if
+            they are no more than `cut_size` times as many numbers as a view; 0 caches none. The cached views are
+            a fixed number; pixels are augmented anew in every epoch.
         test_crop, crop_size, crop_aspect, flip: see `harness_dualpath.views.Views`.
 
     Raises:
@@ -58,14 +59,18 @@ class ImageCNN(nn.Module):
         standardize: bool = False,
         feature_dropout: float = 0.0,
         hidden_dropout: float = 0.0,
-        backbone_norm: Literal["stored", "batch"] = "stored",
+        backbone_norm: BackboneNorm = "stored",
+        cut_size: float = 2.0,
         test_crop: float = 1.0,
         crop_size: float = 0.8,
         crop_aspect: float = 4 / 3,
         flip: float = 0.5,
     ) -> None:
         super().__init__()
-        self.name, self.backbone_norm = backbone, backbone_norm
+        if not cut_size >= 0:
+            raise ParameterError(f"image encoder: cut_size is {cut_size}, not at least 0")
+        self.name, self.backbone_norm, self.cut_size = backbone, backbone_norm, cut_size
+        self.cut: Cut | None = None
         self.backbone = create(backbone, weights)
         config = data_config(self.backbone)
         try:
@@ -96,16 +101,10 @@ class ImageCNN(nn.Module):
         self.scaled = Scaled(config["mean"], config["std"])
         self.projection = nn.Sequential(OrderedDict(steps, embed=ending))
 
-    @property
-    def frozen(self) -> bool:
-        """Whether no parameter of the backbone is trained."""
-        return not any(parameter.requires_grad for parameter in self.backbone.parameters())
-
     def train(self, mode: bool = True) -> ImageCNN:
-        """Set training mode; a frozen backbone with ``stored`` statistics stays in evaluation mode."""
+        """Set training mode; of the backbone, what `backbone_norm` says stays in evaluation mode."""
         super().train(mode)
-        if self.frozen and self.backbone_norm == "stored":
-            self.backbone.eval()
+        set_modes(self.backbone, self.backbone_norm)
         return self
 
     def prepare(self, raw: Any, *, training: bool) -> Tensor:
@@ -116,18 +115,27 @@ class ImageCNN(nn.Module):
 
     def forward(self, batch: Tensor) -> Tensor:
         """Embed views: (batch, 3, height, width) uint8 -> (batch, dim)."""
-        return self.head(self.backbone(self.scaled(batch)))
+        output: Tensor = self.projection(self.backbone(self.scaled(batch)))
+        return output
 
     def head(self, features: Tensor) -> Tensor:
-        """Embed pooled features: (batch, features) -> (batch, dim)."""
-        output: Tensor = self.projection(features)
+        """Embed pooled features, (batch, features), or what the last frozen part made: -> (batch, dim)."""
+        output: Tensor = self.projection(self._pooled(features))
         return output
 
     def features(self, inputs: Tensor) -> Tensor:
-        """Return what the last map sees: of (batch, 3, height, width) uint8 views, or of pooled features."""
-        pooled = inputs if inputs.ndim == 2 else self.backbone(self.scaled(inputs))
+        """Return what the last map sees: of (batch, 3, height, width) uint8 views, or of what `head` takes."""
+        pooled = self.backbone(self.scaled(inputs)) if inputs.dtype == torch.uint8 else self._pooled(inputs)
         seen: Tensor = self.projection[:-1](pooled)
         return seen
+
+    def _pooled(self, features: Tensor) -> Tensor:
+        if self.cut is None or features.shape[1:] != self.cut.shape:
+            return features
+        # In the order of memory that a CPU convolves best.
+        inputs = features.contiguous(memory_format=torch.channels_last) if features.ndim == 4 else features
+        pooled: Tensor = self.cut.suffix(inputs)
+        return pooled
 
     @torch.no_grad()
     def project(self, weight: Tensor, bias: Tensor) -> None:
@@ -147,36 +155,26 @@ class ImageCNN(nn.Module):
         last.bias.copy_(bias)
 
     def frozen_part(self, frozen: Sequence[str]) -> FrozenBackbone | None:
-        """Return the backbone, if `frozen` covers all its parameters and it uses stored statistics."""
-        names = [f"backbone.{name}" for name, _ in self.backbone.named_parameters()]
-        covered = all(any(fnmatchcase(name, glob) for glob in frozen) for name in names)
-        return FrozenBackbone(self) if covered and self.backbone_norm == "stored" else None
+        """Return the longest part of the backbone that only parameters in `frozen` have a share in.
 
-
-class FrozenBackbone:
-    """A backbone that is not trained: its pooled features are computed once a view."""
-
-    def __init__(self, encoder: ImageCNN) -> None:
-        self.views, self.scaled = encoder.views, encoder.scaled
-        self.shape: tuple[int, ...] = (width(encoder.backbone),)
-        self.key = (
-            f"timm={timm.__version__} backbone={encoder.name} weights={weights_hash(encoder.backbone)} "
-            f"mean={encoder.scaled.mean.flatten().tolist()} std={encoder.scaled.std.flatten().tolist()} "
-            f"{encoder.views.key} revision={REVISION}"
-        )
-        draws = torch.Generator().manual_seed(0)
-        size = (2, 3, encoder.views.height, encoder.views.width)
-        sample = torch.randint(0, 256, size, dtype=torch.uint8, generator=draws)
-        device = encoder.scaled.mean.device
-        self.network = folded(encoder.backbone, encoder.scaled(sample.to(device)))
-
-    def view(self, raw: Any, index: int) -> Tensor:
-        """Return view `index`, (3, height, width) uint8: the test view, or from 1 a random one."""
-        return self.views.numbered(raw, index)
-
-    def compute(self, batch: Tensor) -> Tensor:
-        """Map (batch, 3, height, width) uint8 to (batch, features), in evaluation mode."""
-        with torch.inference_mode():
-            features = self.network(self.scaled(batch))
-        # A copy made outside is an ordinary tensor: a trained head may save it for its gradient.
-        return torch.Tensor.clone(features)
+        That is the whole of it, whose output are pooled features, or it ends where the first trained parameter
+        begins. There is none with ``backbone_norm: batch``, and where the backbone cannot be cut in two.
+        """
+        if self.backbone_norm == "batch":
+            return None
+        names = [name for name, _ in self.backbone.named_parameters()]
+        trained = {n for n in names if not any(fnmatchcase(f"backbone.{n}", glob) for glob in frozen)}
+        if trained:
+            sample = self.scaled(self.views.sample().to(self.scaled.mean.device))
+            cut = find_cut(
+                self.backbone,
+                trained,
+                sample,
+                largest=int(self.cut_size * sample[0].numel()),
+                other_than=(width(self.backbone),),
+                norm_trains=self.backbone_norm == "stored",
+            )
+            self.cut = cut
+            if cut is None:
+                return None
+        return FrozenBackbone(self.name, self.backbone, self.scaled, self.views, cut if trained else None)

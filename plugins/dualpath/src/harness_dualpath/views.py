@@ -61,6 +61,11 @@ class Views:
         fields = " ".join(f"{name}={value}" for name, value in vars(self).items())
         return f"{fields} pillow={PIL.__version__}"
 
+    def sample(self) -> Tensor:
+        """Return two views of noise, (2, 3, height, width) uint8, always the same: to try a backbone on."""
+        draws = torch.Generator().manual_seed(0)
+        return torch.randint(0, 256, (2, 3, self.height, self.width), dtype=torch.uint8, generator=draws)
+
     def test(self, raw: Pixels) -> Tensor:
         """Return the test view, (3, height, width) uint8: the centre."""
         box = self._box(raw, 0.0, self.test_crop, 0.5, 0.5)
