@@ -1,0 +1,62 @@
+"""Timing by interleaved rounds: what slows the machine for a while slows all that is compared."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is timed: calls of `call`, after one of `ready`, which is not."""
+
+    ready: Callable[[], object]
+    call: Callable[[], object]
+
+
+def interleave(
+    works: Mapping[K, Work], *, rounds: int, seconds: float, wait: Callable[[], object], seed: int
+) -> dict[K, tuple[float, ...]]:
+    """Time every work once a round, in an order that is drawn for each round.
+
+    Args:
+        rounds: at least 1.
+        seconds: the least time of one measurement; a longer call is measured alone.
+        wait: returns when what was called is done, for devices that work behind.
+        seed: of the orders.
+
+    Returns:
+        Calls a second of each work, one figure a round.
+    """
+    import numpy as np
+
+    names = list(works)
+    calls = {name: _calls(work, seconds, wait) for name, work in works.items()}
+    random = np.random.default_rng(seed)
+    found: dict[K, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for position in random.permutation(len(names)):
+            name = names[position]
+            found[name].append(calls[name] / _time(works[name], calls[name], wait))
+    return {name: tuple(values) for name, values in found.items()}
+
+
+def _calls(work: Work, seconds: float, wait: Callable[[], object]) -> int:
+    """Return how many calls fill the time; the first call, which may allocate and compile, does not count."""
+    _time(work, 1, wait)
+    return max(1, math.ceil(seconds / _time(work, 1, wait)))
+
+
+def _time(work: Work, calls: int, wait: Callable[[], object]) -> float:
+    work.ready()
+    wait()
+    start = time.perf_counter()
+    for _ in range(calls):
+        work.call()
+    wait()
+    return max(time.perf_counter() - start, 1e-9)

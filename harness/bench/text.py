@@ -1,0 +1,279 @@
+"""Speed of text encoders beside each other: captions a second in training and inference, over caption lengths."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from harness.bench.report import MODES, Machine, Measured, Mode, Speed, TextReport
+from harness.bench.rounds import Work, interleave
+from harness.build import build
+from harness.data import OpenDataset, open_dataset
+from harness.errors import HarnessError, InputError, RunError, nearest
+from harness.execute.outcome import Workspace
+from harness.execute.provenance import default_threads, hardware, versions
+from harness.execute.settings import settle
+from harness.inputs import derive, prepare_captions
+from harness.plan import Part
+from harness.plan.files import files_of
+from harness.registry import COMPONENT_KINDS, Component, Registry
+from harness.registry.document import read_document
+from harness.specs import DatasetSpec, EncoderSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+LENGTHS = (8, 16, 32, 64)
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextBench:
+    """What to measure.
+
+    Args:
+        registry: where the encoders stand.
+        workspace: catalog, device, threads, command and revision; nothing is stored.
+        encoders: their names in the registry; the first is the one that the others are compared with.
+        profile: the patches to take; ``None`` takes the entries as they are.
+        lengths: words of the captions; the parameter `length` of each encoder.
+        batch: captions of a step, at least 2.
+        rounds: at least 1.
+        seconds: the least time of one measurement.
+        dim: size of the embedding; ``None``: that of the first experiment with the first encoder.
+        settings: parameters that all encoders get over those of the registry.
+    """
+
+    registry: Registry
+    workspace: Workspace
+    encoders: Sequence[str]
+    profile: str | None
+    lengths: Sequence[int] = LENGTHS
+    batch: int = 128
+    rounds: int = 7
+    seconds: float = 0.5
+    dim: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def measure(bench: TextBench, told: Told) -> TextReport:
+    """Build the encoders at every length and time them in interleaved rounds.
+
+    Args:
+        told: is called with each length before it is measured.
+
+    Raises:
+        InputError: names an encoder, a profile or a parameter that does not fit.
+    """
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    components = _components(bench)
+    dim = bench.dim or _dim(bench)
+    settle(bench.workspace)
+    dataset = _embedded(bench)
+    speeds: list[Speed] = []
+    measured: tuple[Measured, ...] = ()
+    words: list[str] = []
+    for length in bench.lengths:
+        told(f"{length} words: {', '.join(components)}")
+        encoders = {
+            name: _built(bench, component, dataset, dim, length) for name, component in components.items()
+        }
+        if not words:
+            words = _known(dataset, encoders)
+            measured = tuple(
+                Measured(
+                    name=name,
+                    title=components[name].title or name,
+                    parameters=sum(parameter.numel() for parameter in encoder.parameters()),
+                )
+                for name, encoder in encoders.items()
+            )
+        speeds += _timed(bench, encoders, _captions(words, bench.batch, length), dim)
+    workspace = bench.workspace
+    entries = [workspace.catalog.find("encoder", component.use) for component in components.values()]
+    return TextReport(
+        encoders=measured,
+        speeds=tuple(speeds),
+        profile=bench.profile,
+        dim=dim,
+        batch=bench.batch,
+        seconds=bench.seconds,
+        dataset=dataset.name,
+        words=len(words),
+        machine=Machine(
+            hardware=hardware(workspace.device, workspace.threads),
+            device=workspace.device,
+            cores=default_threads(),
+            threads=workspace.threads,
+            load=load,
+        ),
+        versions={
+            name: version
+            for name, version in versions({entry.distribution: entry.version for entry in entries}).items()
+            if name in ("python", "torch", *(entry.distribution for entry in entries))
+        },
+        revision=workspace.revision,
+        date=datetime.now(UTC).date().isoformat(),
+        command=workspace.command,
+    )
+
+
+def _components(bench: TextBench) -> dict[str, Component]:
+    """Find the encoders in the registry."""
+    data = read_document(bench.registry.path).data
+    if bench.profile is not None and bench.profile not in data.get("profiles", {}):
+        raise InputError(
+            f"{bench.registry.path} has no profile {bench.profile!r}"
+            f"{nearest(bench.profile, data.get('profiles', {}))}"
+        )
+    found = {}
+    for name in bench.encoders:
+        if name not in data.get("encoders", {}):
+            raise InputError(
+                f"{bench.registry.path} has no encoder {name!r}{nearest(name, data.get('encoders', {}))}"
+            )
+        component = bench.registry.component("encoders", name, bench.profile)
+        spec = bench.workspace.catalog.find("encoder", component.use).spec
+        if isinstance(spec, EncoderSpec) and spec.modality != "text":
+            raise InputError(
+                f"{bench.registry.at(('encoders', name))}: {component.use!r} encodes {spec.modality}"
+            )
+        found[name] = component
+    return found
+
+
+def _dim(bench: TextBench) -> int:
+    for name in bench.registry.experiments:
+        experiment = bench.registry.experiment(name, bench.profile)
+        if experiment.text == bench.encoders[0]:
+            return experiment.dim
+    raise InputError(
+        f"no experiment of {bench.registry.path} has the text encoder {bench.encoders[0]!r}",
+        hint="Say how large the embedding is: --dim N",
+    )
+
+
+def _embedded(bench: TextBench) -> OpenDataset:
+    """Open the first embedded dataset of the registry: it is on every machine."""
+    for entry in bench.registry.datasets.values():
+        spec = bench.workspace.catalog.find("dataset", entry.use).spec
+        if isinstance(spec, DatasetSpec) and spec.embedded:
+            part = _part(bench, "datasets", entry, entry.params)
+            return open_dataset(part, bench.workspace.data, bench.workspace.catalog)
+    raise InputError(f"{bench.registry.path} has no embedded dataset, from whose captions words are drawn")
+
+
+def _part(bench: TextBench, section: str, component: Component, params: Mapping[str, Any]) -> Part:
+    spec = bench.workspace.catalog.find(COMPONENT_KINDS[section], component.use).spec
+    try:
+        files = files_of(params, bench.registry.path.parent)
+    except InputError as error:
+        place = bench.registry.at((section, component.name))
+        raise InputError(f"{place}: {error.message}", hint=error.hint) from error
+    return Part(
+        name=component.name,
+        use=component.use,
+        revision=spec.revision,
+        params=params,
+        title=component.title,
+        files=files,
+    )
+
+
+def _built(bench: TextBench, component: Component, dataset: OpenDataset, dim: int, length: int) -> nn.Module:
+    import torch
+
+    split = dataset.split("train")
+    part = _part(bench, "encoders", component, {**component.params, **bench.settings, "length": length})
+    torch.manual_seed(derive(0, "bench", component.name))
+    values = {"dim": dim, "classes": len(split.records), "captions": split.captions, "seed": 0}
+    encoder: nn.Module = build(part, "encoder", bench.workspace.catalog, **values)
+    return encoder.to(bench.workspace.device)
+
+
+def _known(dataset: OpenDataset, encoders: Mapping[str, Any]) -> list[str]:
+    """Return the words of the train captions that every encoder tells from an empty caption.
+
+    Raises:
+        InputError: if there is none.
+    """
+    import torch
+
+    def knows(encoder: Any, word: str, empty: Tensor) -> bool:
+        return not torch.equal(encoder.prepare(word, training=False), empty)
+
+    words = sorted({w for caption in dataset.split("train").captions for w in re.findall(r"\w+", caption)})
+    for encoder in encoders.values():
+        empty = encoder.prepare("", training=False)
+        words = [word for word in words if knows(encoder, word, empty)]
+    if not words:
+        raise InputError(
+            f"no word of {dataset.name}'s train captions is known to all of {', '.join(encoders)}",
+            hint="With word vectors of lower-case words: --set lower=true",
+        )
+    return words
+
+
+def _captions(words: Sequence[str], batch: int, length: int) -> list[str]:
+    import numpy as np
+
+    random = np.random.default_rng(derive(0, "bench", "captions", length))
+    return [" ".join(random.choice(words, length)) for _ in range(batch)]
+
+
+def _timed(bench: TextBench, encoders: Mapping[str, Any], captions: Sequence[str], dim: int) -> list[Speed]:
+    import torch
+
+    device = bench.workspace.device
+    direction = torch.randn(bench.batch, dim, device=device)
+    works: dict[tuple[str, Mode], Work] = {}
+    for name, encoder in encoders.items():
+        ids = prepare_captions(encoder, captions, device)
+        works |= {(name, mode): _work(name, mode, encoder, ids, direction) for mode in MODES}
+
+    def wait() -> None:
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+
+    length = len(captions[0].split())
+    found = interleave(
+        works, rounds=bench.rounds, seconds=bench.seconds, wait=wait, seed=derive(0, "bench", length)
+    )
+    return [
+        Speed(
+            encoder=name,
+            mode=mode,
+            length=length,
+            rounds=tuple(bench.batch * calls for calls in found[name, mode]),
+        )
+        for mode in MODES
+        for name in encoders
+    ]
+
+
+def _work(name: str, mode: Mode, encoder: nn.Module, ids: Tensor, direction: Tensor) -> Work:
+    """Return a step without loss and optimiser: the gradient that comes from above is given."""
+    import torch
+
+    def step() -> None:
+        if mode == "training":
+            encoder.zero_grad(set_to_none=True)
+            encoder(ids).backward(direction)
+        else:
+            with torch.inference_mode():
+                encoder(ids)
+
+    def call() -> None:
+        # A component is somebody else's code.
+        try:
+            step()
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise RunError(f"encoder {name!r} failed in {mode}: {type(error).__name__}: {error}") from error
+
+    return Work(ready=lambda: encoder.train(mode == "training"), call=call)

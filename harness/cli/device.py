@@ -1,0 +1,36 @@
+"""The device that a command is asked to use."""
+
+from __future__ import annotations
+
+import re
+
+from harness.errors import InputError, nearest
+
+
+def check_device(wanted: str) -> None:
+    """Refuse what names no device; nothing heavy is loaded.
+
+    Raises:
+        InputError: with the nearest name.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9][0-9]*))?", wanted):
+        raise InputError(
+            f"no device {wanted!r}{nearest(wanted, ('auto', 'cpu', 'cuda', 'cuda:0'))}",
+            hint="Use auto, cpu, cuda or cuda:N; see `harness doctor`.",
+        )
+
+
+def find_device(wanted: str) -> str:
+    """Return the device: ``auto`` is the first accelerator that is there, else the CPU.
+
+    Raises:
+        InputError: if it is not there.
+    """
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted != "cpu" and int(wanted.partition(":")[2] or 0) >= there:
+        raise InputError(f"device {wanted!r} is not there", hint="Use --device cpu, or see `harness doctor`.")
+    return wanted
