@@ -11,7 +11,7 @@ PAPER = "Zheng et al., Dual-Path Convolutional Image-Text Embeddings with Instan
 
 @hookimpl
 def harness_encoders() -> Iterable[EncoderSpec]:
-    """Declare both paths."""
+    """Declare both paths, and the text path's opponent."""
     return [
         EncoderSpec(
             name="timm",
@@ -28,6 +28,14 @@ def harness_encoders() -> Iterable[EncoderSpec]:
             summary="The paper's residual CNN over words, 50 or 152 layers, with position shift",
             reference=PAPER,
             sample={"blocks": [1, 1], "width": 0.125, "embedding_dim": 16, "length": 12},
+        ),
+        EncoderSpec(
+            name="text-rnn",
+            modality="text",
+            target="harness_dualpath.rnn:TextRNN",
+            summary="GRU or LSTM over the same words and under the same head: the paper's CNN+RNN opponent",
+            reference="Faghri et al., VSE++: Improving Visual-Semantic Embeddings with Hard Negatives, BMVC 2018",
+            sample={"hidden": 24, "embedding_dim": 16, "length": 12},
         ),
     ]
 
