@@ -157,9 +157,14 @@ def _print(found: Importance, fingerprint: str) -> None:
         ]
         for word in found.words
     ]
-    table(f"Run {fingerprint}: score without the word minus score of the whole", ["word", "change", ""], rows)
+    table(f"Run {fingerprint}", ["word", "change", ""], rows)
     out.print(
-        plain(f"score of the whole: {found.score:.4f} (cosine). Negative: the word mattered."), markup=False
+        plain(
+            f"score of the whole: {found.score:.4f} (cosine); change: the score without the word, minus that. "
+            "Negative: the word mattered."
+        ),
+        markup=False,
+        soft_wrap=True,
     )
 
 

@@ -217,7 +217,7 @@ def stage_of(stored: Mapping[str, Any]) -> Stage:
         for name, weight in fields["losses"].items()
     }
     try:
-        return Stage(**fields)
+        return Stage.model_validate(fields)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
         raise ValueError(f"its stage: {'; '.join(faults)}") from error
