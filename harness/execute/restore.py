@@ -214,7 +214,7 @@ def stage_of(stored: Mapping[str, Any]) -> Stage:
     settings = fields.pop("settings", {})
     fields["losses"] = {
         name: {"weight": weight, **settings[name]} if name in settings else weight
-        for name, weight in fields["losses"].items()
+        for name, weight in stored["losses"].items()
     }
     try:
         return Stage.model_validate(fields)
