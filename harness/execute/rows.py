@@ -8,7 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.execute.outcome import Outcome
-from harness.leaderboard import Row, merge_rows, read_curves, write, write_curves
+from harness.leaderboard import (
+    Curve,
+    History,
+    Row,
+    grouped,
+    merge_rows,
+    owned,
+    read_curves,
+    write,
+    write_curves,
+)
 from harness.plan import RunSpec
 from harness.store import Store
 
@@ -32,11 +42,13 @@ def publish_rows(
     store, kept = Store(home), read_curves(folder)
     for dataset in sorted({outcome.cell.run.dataset.name for outcome in done}):
         # A curve stays as long as a row speaks of it, also when its run lies in another store.
-        titles = {row.title for row in rows if row.dataset == dataset}
-        first = {o.cell.title: o.cell.run for o in reversed(done) if o.cell.run.dataset.name == dataset}
-        fresh = {title: _history(store, run.fingerprint) for title, run in first.items()}
-        known = {**kept.get(dataset, {}), **fresh}
-        curves = {title: curve for title, curve in known.items() if title in titles and len(curve) > 1}
+        old = kept.get(dataset, ())
+        chains = _Chains(store, {run.fingerprint: run for run in runs}, old)
+        own = [outcome for outcome in done if outcome.cell.run.dataset.name == dataset]
+        first = {recipe[o.cell.run.fingerprint]: o for o in sorted(own, key=lambda o: -o.cell.run.seed)}
+        fresh = [chains.curve(outcome) for outcome in first.values()]
+        groups = grouped(row for row in rows if row.dataset == dataset)
+        curves = [curve for _, curve in owned(groups, [*old, *fresh]) if curve.epochs > 1]
         if curves:
             write_curves(folder, dataset, curves)
     return write(folder)
@@ -92,6 +104,32 @@ def row_of(outcome: Outcome, recipe: Mapping[str, str]) -> Row:
     )
 
 
-def _history(store: Store, fingerprint: str) -> list[dict[str, float]]:
-    text = store.checked(fingerprint, "history.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
+class _Chains:
+    """Histories of runs with those of the stages that they start from, as far as these are at hand.
+
+    Args:
+        runs: by fingerprint.
+        old: curves whose histories stand in where the store has none.
+    """
+
+    def __init__(self, store: Store, runs: Mapping[str, RunSpec], old: Sequence[Curve]) -> None:
+        self.store, self.runs = store, runs
+        self.old = {stage.run: stage for curve in old for stage in curve.stages}
+
+    def curve(self, outcome: Outcome) -> Curve:
+        """Return the learning curve of a cell that is done."""
+        spec = outcome.cell.run
+        stages, parent = [self._read(spec.fingerprint)], spec.parent
+        while parent is not None:
+            if not self.store.damage(parent, ("history.jsonl",)):
+                stages.insert(0, self._read(parent))
+            elif parent in self.old:
+                stages.insert(0, self.old[parent])
+            else:
+                break
+            parent = self.runs[parent].parent if parent in self.runs else None
+        return Curve(title=outcome.cell.title, stages=tuple(stages))
+
+    def _read(self, fingerprint: str) -> History:
+        text = self.store.checked(fingerprint, "history.jsonl").read_text(encoding="utf-8")
+        return History(run=fingerprint, rows=[json.loads(line) for line in text.splitlines()])

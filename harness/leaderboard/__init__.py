@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from harness.leaderboard.curves import read_curves, write_curves
+from harness.leaderboard.curves import Curve, History, owned, read_curves, write_curves
+from harness.leaderboard.groups import grouped
 from harness.leaderboard.pages import check, render, write
 from harness.leaderboard.rows import Row, merge_rows, read_rows
 
-__all__ = ["Row", "check", "merge_rows", "read_curves", "read_rows", "render", "write", "write_curves"]
+__all__ = [
+    "Curve",
+    "History",
+    "Row",
+    "check",
+    "grouped",
+    "merge_rows",
+    "owned",
+    "read_curves",
+    "read_rows",
+    "render",
+    "write",
+    "write_curves",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.leaderboard.changes import ABOUT, changes, reference
@@ -12,7 +12,7 @@ from harness.leaderboard.effects import Cells, basis, choose
 from harness.leaderboard.groups import Group, grouped, passport_letters
 from harness.leaderboard.losses import STAGES, losses_design, main_effects, table_four
 from harness.leaderboard.markdown import escape
-from harness.leaderboard.paper import PaperTable, classes_of_paper, losses_of_paper
+from harness.leaderboard.paper import LOSSES, PaperTable, classes_of_paper, losses_of_paper
 from harness.leaderboard.provenance import how_measured
 from harness.leaderboard.rows import Row, natural
 from harness.leaderboard.tables import EVALUATOR, OTHER_PROTOCOL
@@ -39,7 +39,8 @@ def ablations_page(rows: Sequence[Row], folder: Path) -> list[str]:
         if rest:
             base = reference(groups)
             sections += ["### Other changes"] if designs else []
-            sections += changes(base, [group for group in rest if group is not base], passport_letters(groups))
+            rest = [base, *(group for group in rest if group is not base)]
+            sections += changes(rest, _letters(rest, groups))
         sections.append(how_measured(members, FILL))
     if not own:
         sections.append(how_measured((), FILL))
@@ -55,9 +56,7 @@ def printed(folder: Path) -> int:
     return len(losses_of_paper(folder).rows) + len(classes_of_paper(folder).rows)
 
 
-def _designs(
-    groups: Sequence[Group], losses: PaperTable, classes: PaperTable
-) -> list[tuple[Design, Cells]]:
+def _designs(groups: Sequence[Group], losses: PaperTable, classes: PaperTable) -> list[tuple[Design, Cells]]:
     """Return the paper's tables of which one dataset has more than the reference, and its part in them."""
     variants, found = sorted({group.variant for group in groups}), []
     if table_four(variants):
@@ -68,22 +67,32 @@ def _designs(
     return found
 
 
+def _letters(shown: Iterable[Group], groups: Sequence[Group]) -> dict[str, str]:
+    """Return the letters of a dataset's protocols, if one of its tables has more than one."""
+    return passport_letters(groups) if passport_letters(shown) else {}
+
+
 def _source(design: Design) -> str:
     paper = design.paper
     return f"Published ([{paper.file}](published/{paper.file})): {paper.setting}."
 
 
 def _side_by_side(design: Design, cells: Cells, groups: Sequence[Group]) -> list[str]:
-    letters = passport_letters(groups)
-    sections = [
-        f"### {design.title}",
-        f"{_source(design) if design.paper.rows else ''} Measured: {setting(cells)}. The two sides stand on other "
-        "data and other networks: their levels cannot be compared, only their order.".lstrip(),
-        design.side_by_side(cells, EVALUATOR, letters),
-    ]
-    sections += [design.paper.footnotes] if design.paper.rows else []
+    letters = _letters(cells.groups.values(), groups)
+    measured = f"Measured: {setting(cells)}."
+    compared = design.side_by_side(cells, EVALUATOR, letters)
+    sections = [f"### {design.title}"]
+    if design.paper.rows:
+        sections += [f"{_source(design)} {measured} {_LEVELS}", compared, design.paper.footnotes]
+    else:
+        sections += [measured, compared]
     sections += [f"{OTHER_PROTOCOL}."] if letters else []
     sections += ["Does the paper's order hold, by rSum?", design.order(cells)]
-    if design.rows.keys() >= STAGES.keys():
+    if design.paper.file == LOSSES:
         sections += main_effects(cells)
     return [*sections, basis(cells)]
+
+
+_LEVELS = (
+    "The two sides were not measured on the same images: their levels cannot be compared, only their order."
+)

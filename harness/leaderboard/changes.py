@@ -17,9 +17,9 @@ ABOUT = (
 _FIGURES = ("i2t R@1", "t2i R@1", "rSum", "seeds", "Δ rSum", "pairs", "parameters", "training")
 
 
-def changes(base: Group, groups: Sequence[Group], letters: Mapping[str, str]) -> list[str]:
-    """Render the table, the reference first, and what it needs to be read; `letters` tell protocols apart."""
-    return [_table([base, *groups], letters), _notes(base, letters)]
+def changes(groups: Sequence[Group], letters: Mapping[str, str]) -> list[str]:
+    """Render the table and what it needs to be read: the first group is the reference, `letters` tell protocols."""
+    return [_table(groups, letters), _notes(groups[0], letters)]
 
 
 def reference(groups: Sequence[Group]) -> Group:

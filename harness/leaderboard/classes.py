@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 
 from harness.leaderboard.design import Design, Pair
 from harness.leaderboard.markdown import escape
@@ -27,7 +28,7 @@ def classes_design(paper: PaperTable, variants: Iterable[str]) -> Design:
     shares = {name: part for name in {*paper.rows, *variants} if (part := share(name)) is not None}
     # Instance loss comes after a K of 100 %, which has k-means behind it.
     order = sorted(shares, key=lambda name: (shares[name], name == INSTANCE, name))
-    steps = [*zip(order, order[1:], strict=False), *zip(paper.rows, list(paper.rows)[1:], strict=False)]
+    steps = [*pairwise(order), *pairwise(paper.rows)]
     return Design(
         title="Number of classes (the paper's Table 5)",
         header=("Classes, % of training images", "published: classes"),
@@ -41,7 +42,7 @@ def classes_design(paper: PaperTable, variants: Iterable[str]) -> Design:
             Pair(
                 more=more,
                 less=less,
-                text=f"{_label(more, shares[more])} above {_label(less, shares[less])}",
+                text=f"{_percent(more, shares[more])} above {_percent(less, shares[less])}",
             )
             for less, more in dict.fromkeys(steps)
         ),
@@ -51,6 +52,10 @@ def classes_design(paper: PaperTable, variants: Iterable[str]) -> Design:
 
 def _label(name: str, part: float) -> str:
     return "100 (instance loss)" if name == INSTANCE else escape(f"{part:g}")
+
+
+def _percent(name: str, part: float) -> str:
+    return "100 % (instance loss)" if name == INSTANCE else f"{part:g} %"
 
 
 def table_five(variants: Iterable[str]) -> bool:

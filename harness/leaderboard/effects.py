@@ -133,6 +133,6 @@ def basis(cells: Cells) -> str:
     freedom = f"{spread.df} degree{'s' if spread.df > 1 else ''} of freedom"
     return (
         f"Intervals are 95 % intervals of Student's t with {freedom}, from one variance between seeds, pooled "
-        f"over the cells above (standard deviation {spread.sd:.1f}), which are taken as independent. They "
-        "speak of other seeds, not of other test images."
+        f"over the cells above (standard deviation {spread.sd:.1f}), which are taken as independent and of equal "
+        "variance. They speak of other seeds, not of other test images."
     )

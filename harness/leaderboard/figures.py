@@ -11,7 +11,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.leaderboard.markdown import plain
@@ -43,12 +43,12 @@ def confusion_figure(shares: Mapping[str, Mapping[str, float]]) -> str:
         for place, (method, row) in enumerate(shares.items()):
             at = [index + (place - (len(shares) - 1) / 2) * width for index in range(len(names))]
             heights = [row.get(name, math.nan) for name in names]
-            axes.bar(at, heights, width, label=_label(method), color=_color(place, len(shares)))
+            axes.bar(at, heights, width, label=label(method), color=color(place, len(shares)))
         axes.axhline(50.0, color="0.4", linewidth=0.8, linestyle="--")
         axes.text(
             1.0, 50.0, "chance", transform=axes.get_yaxis_transform(), ha="right", va="bottom", color="0.4"
         )
-        axes.set_xticks(range(len(names)), [_label(name) for name in names])
+        axes.set_xticks(range(len(names)), [label(name) for name in names])
         axes.set_ylabel("near-twins confused, %")
         axes.set_ylim(bottom=0.0)
         _legend(axes)
@@ -56,44 +56,15 @@ def confusion_figure(shares: Mapping[str, Mapping[str, float]]) -> str:
     return sealed(shares, draw, size=(8.0, 3.6 + 0.12 * len(shares)))
 
 
-def curve_figure(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """Draw learning curves: rSum on val, and the train cross-entropies of both paths, by epoch."""
-
-    def draw(figure: Figure) -> None:
-        left, right = figure.subplots(1, 2)
-        for place, (method, rows) in enumerate(histories.items()):
-            color = _color(place, len(histories))
-            left.plot(*_series(rows, "val.rsum"), color=color, marker=".", markersize=3, label=_label(method))
-            right.plot(*_series(rows, "image_ce"), color=color)
-            right.plot(*_series(rows, "text_ce"), color=color, linestyle="--")
-        right.plot([], [], color="0.4", label="images")
-        right.plot([], [], color="0.4", linestyle="--", label="captions")
-        left.set_ylabel("rSum on val")
-        right.set_ylabel("cross-entropy on train")
-        for axes in (left, right):
-            axes.set_xlabel("epoch")
-            _legend(axes)
-
-    return sealed(histories, draw, size=(10.0, 3.8 + 0.12 * len(histories)))
-
-
-def _series(rows: Sequence[Mapping[str, float]], name: str) -> tuple[list[float], list[float]]:
-    """Return epochs and values of the figure: of the loss that reports it, or of the first of several."""
-    points = []
-    for row in rows:
-        found = sorted(key for key in row if key == name or key.endswith(f".{name}"))
-        if found:
-            points.append((row["epoch"], row[found[0]]))
-    return [epoch for epoch, _ in points], [value for _, value in points]
-
-
-def _label(text: str) -> str:
+def label(text: str) -> str:
+    """Return a text that a figure shows as it stands."""
     # matplotlib reads $ as mathematics, and leaves a label with a leading underscore out of the legend.
-    label = plain(text).replace("$", r"\$")
-    return f" {label}" if label.startswith("_") else label
+    shown = plain(text).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
 
 
-def _color(place: int, count: int) -> Any:
+def color(place: int, count: int) -> Any:
+    """Return the colour of the curve or bar at `place` of `count`."""
     import matplotlib
 
     colors = matplotlib.colormaps["tab10" if count <= 10 else "tab20"]

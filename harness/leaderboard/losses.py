@@ -57,7 +57,9 @@ EFFECTS: Mapping[str, Mapping[str, float]] = {
     "Loss: instance less ranking, mean over the stages": _contrast("instance", "ranking", _MEAN),
     "Loss: both less instance, mean over the stages": _contrast("both", "instance", _MEAN),
     "Loss: both less ranking, mean over the stages": _contrast("both", "ranking", _MEAN),
-    "Interaction: instance less ranking, in Stage II less that in Stage I": _contrast("instance", "ranking", _GAIN),
+    "Interaction: instance less ranking, in Stage II less that in Stage I": _contrast(
+        "instance", "ranking", _GAIN
+    ),
     "Interaction: both less instance, in Stage II less that in Stage I": _contrast("both", "instance", _GAIN),
 }
 """Name -> weight of each cell."""

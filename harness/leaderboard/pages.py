@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from harness.durable import durable
 from harness.leaderboard.ablations import FILL, MATRIX, ablations_page, printed
 from harness.leaderboard.boards import SHAPES, Board, boards
-from harness.leaderboard.curves import Histories, read_curves
-from harness.leaderboard.figures import confusion_figure, curve_figure, fresh
+from harness.leaderboard.curves import read_curves
+from harness.leaderboard.drawings import CONFUSION, Curves, drawings, learning_curves
+from harness.leaderboard.figures import fresh
 from harness.leaderboard.groups import Group, grouped
 from harness.leaderboard.markdown import escape, fence, pipe_table
 from harness.leaderboard.provenance import how_measured
 from harness.leaderboard.rows import Row, read_rows
 from harness.leaderboard.tables import benchmark_table, legend
-from harness.leaderboard.twins import plotted, twin_table
+from harness.leaderboard.twins import twin_table
 
 REFRESH = "harness leaderboard"
 RESULTS = "results.jsonl"
-CONFUSION = "figures/shapes-confusion.svg"
 _NOTE = f"<!-- Rendered by `{REFRESH}` from results.jsonl and published/. Do not edit. -->"
 
 
@@ -33,8 +32,7 @@ def render(folder: Path) -> dict[str, str]:
     """
     rows, curves = read_rows(folder / RESULTS), read_curves(folder)
     files = _pages(folder, rows, curves)
-    for name, data in _figure_data(rows, curves).items():
-        files[name] = confusion_figure(data) if name == CONFUSION else curve_figure(data)
+    files |= {name: drawing.draw() for name, drawing in drawings(rows, curves).items()}
     return files
 
 
@@ -48,24 +46,24 @@ def write(folder: Path) -> list[Path]:
     pages = _pages(folder, rows, curves)
     for name, text in pages.items():
         _replace(folder / name, text)
-    for name, data in _figure_data(rows, curves).items():
-        if not fresh(_read(folder / name), data):
-            _replace(folder / name, confusion_figure(data) if name == CONFUSION else curve_figure(data))
+    for name, drawing in drawings(rows, curves).items():
+        if not fresh(_read(folder / name), drawing.data):
+            _replace(folder / name, drawing.draw())
     return [folder / name for name in sorted(pages)]
 
 
 def check(folder: Path) -> list[str]:
     """Return a line for each file that is stale, changed by hand, missing or left over."""
     rows, curves = read_rows(folder / RESULTS), read_curves(folder)
-    pages, figures = _pages(folder, rows, curves), _figure_data(rows, curves)
+    pages, figures = _pages(folder, rows, curves), drawings(rows, curves)
     stale = []
     for name, text in sorted(pages.items()):
         found = _read(folder / name)
         if found != text:
             stale.append(f"{folder / name} is {_difference(found, text)}: refresh it with `{REFRESH}`")
-    for name, data in sorted(figures.items()):
+    for name, drawing in sorted(figures.items()):
         found = _read(folder / name)
-        if not fresh(found, data):
+        if not fresh(found, drawing.data):
             fault = "stale or changed" if found else "missing"
             stale.append(f"{folder / name} is {fault}: refresh it with `{REFRESH}`")
     for pattern in ("*.md", "figures/*.svg", "curves/*.svg"):
@@ -96,7 +94,7 @@ def _difference(found: str, text: str) -> str:
     return f"stale (line {number} differs)"
 
 
-def _pages(folder: Path, rows: Sequence[Row], curves: dict[str, Histories]) -> dict[str, str]:
+def _pages(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str, str]:
     pages, index = {}, []
     for board in boards(rows):
         published = board.published(folder / "published")
@@ -109,7 +107,7 @@ def _pages(folder: Path, rows: Sequence[Row], curves: dict[str, Histories]) -> d
                 "\n".join(f"- {note}" for note in legend(published, groups, board.split_note)),
             ]
         sections += ["## How the rows were measured", how_measured(measured, board.fill)]
-        sections += _twins(board, groups) + _curves(measured, curves)
+        sections += _twins(board, groups) + learning_curves(measured, curves)
         pages[board.file] = _page(sections)
         link = f"[{escape(board.title)}]({board.file})"
         index.append([link, str(len(groups)), str(len(measured)), str(len(published))])
@@ -144,21 +142,6 @@ def _twins(board: Board, groups: Sequence[Group]) -> list[str]:
         table,
         f"![Share of near-twins confused, by attribute and method]({CONFUSION})",
     ]
-
-
-def _curves(rows: Sequence[Row], curves: dict[str, Histories]) -> list[str]:
-    shown = sorted({row.dataset for row in rows} & curves.keys())
-    if not shown:
-        return []
-    caption = "rSum on val and cross-entropies on train, by epoch"
-    pictures = [f"![{caption}](curves/{name}.svg)" for name in shown]
-    return ["## Learning curves", *pictures]
-
-
-def _figure_data(rows: Sequence[Row], curves: dict[str, Histories]) -> dict[str, Any]:
-    data: dict[str, Any] = {f"curves/{name}.svg": histories for name, histories in curves.items()}
-    shares = plotted(grouped(row for row in rows if SHAPES.holds(row)))
-    return data | ({CONFUSION: shares} if shares else {})
 
 
 def _index(rows: Sequence[Sequence[str]]) -> list[str]:

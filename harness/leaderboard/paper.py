@@ -24,7 +24,7 @@ _VARIANTS = {
     ("Only Instance Loss", "II"): "instance-two",
     ("Full model", "II"): "full",
 }
-_WORDS = {"not certain (seed only)": MARKS[NOT_CERTAIN].rstrip(".")}
+_FIGURES = {"not certain (seed only)": f"figures {MARKS[NOT_CERTAIN].rstrip('.')}"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +107,8 @@ def losses_of_paper(folder: Path) -> PaperTable:
             name = ", ".join(found)
             raise InputError(f"{path}: unknown row {name!r}{nearest(name, known)}")
         notes = [
-            f"figures {_words(row['numbers_certainty'])}",
-            f"stage {_words(row['stage_certainty'])}{printed}",
+            _certainty(row["numbers_certainty"]),
+            f"stage: {row['stage_certainty']}{printed}",
             row["note"],
         ]
         rows[_VARIANTS[found]] = Printed(
@@ -130,7 +130,7 @@ def classes_of_paper(folder: Path) -> PaperTable:
     for row, count in zip(records, counts, strict=True):
         # Instance loss gives every image a class: the most that there are.
         name = "instance" if count == max(counts) else f"k-{100 * count / max(counts):.1f}"
-        notes = [f"figures {_words(row['numbers_certainty'])}", row["note"]]
+        notes = [_certainty(row["numbers_certainty"]), row["note"]]
         rows[name] = Printed(
             figures=_figures(row, path, (1,)), notes=tuple(note for note in notes if note), count=count
         )
@@ -143,8 +143,8 @@ def _setting(records: Sequence[Mapping[str, str]], columns: tuple[str, str]) -> 
     return "; ".join(escape(text) for text in found)
 
 
-def _words(certainty: str) -> str:
-    return _WORDS.get(certainty, certainty)
+def _certainty(words: str) -> str:
+    return _FIGURES.get(words, f"figures: {words}")
 
 
 def _count(method: str, path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,50 @@ def test_rows_and_curves_of_a_store(toy: Any, tmp_path: Path) -> None:
         assert row.metrics["recall.rsum"] == outcome.result.figures["recall"]["values"]["rsum"]
         assert row.val_rsum == pytest.approx(outcome.result.val_rsum)
     assert check(folder) == []
-    # A closed form has no curve; the two stages of `toy` have one title, and the first cell stands for it.
-    assert set(read_curves(folder)["toys"]) == {"Toy", "Direct"}
-    assert len(read_curves(folder)["toys"]["Toy"]) == 4
+    # A closed form has no curve; the second stage comes with the first, which another cell has, too.
+    plain, after = rows["plain"].fingerprint, rows["after"].fingerprint
+    curves = {curve.run: curve for curve in read_curves(folder)["toys"]}
+    assert curves.keys() == {plain, rows["direct"].fingerprint, after}
+    assert [stage.run for stage in curves[after].stages] == [plain, after]
+    assert [len(stage.rows) for stage in curves[after].stages] == [4, 2]
+    stored = (toy.home / "runs" / after / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    assert curves[after].stages[1].rows[0]["loss"] == pytest.approx(json.loads(stored[0])["loss"], rel=1e-5)
 
     shutil.rmtree(toy.home)
     (one,) = toy.execute(toy.plan(only={"variant": ["direct"]}))
     publish_rows([one], plan.runs, home=toy.home, folder=folder)
-    assert set(read_curves(folder)["toys"]) == {"Toy", "Direct"}
+    assert {curve.run for curve in read_curves(folder)["toys"]} == curves.keys()
     assert len(read_rows(folder / "results.jsonl")) == 4
+
+
+def test_a_first_stage_that_is_not_at_hand_is_left_out(toy: Any, tmp_path: Path) -> None:
+    plan = toy.plan(only={"variant": ["after"]})
+    (outcome,) = toy.execute(plan)
+    run = outcome.cell.run
+    history = toy.home / "runs" / str(run.parent) / "history.jsonl"
+    text = history.read_bytes()
+
+    def stages(folder: Path) -> list[str]:
+        publish_rows([outcome], plan.runs, home=toy.home, folder=folder)
+        (curve,) = read_curves(folder)["toys"]
+        return [stage.run for stage in curve.stages]
+
+    kept = tmp_path / "kept"
+    assert stages(kept) == [run.parent, run.fingerprint]
+    history.write_bytes(text + b"{}\n")
+    assert stages(tmp_path / "damaged") == [run.fingerprint]
+    history.unlink()
+    assert stages(tmp_path / "fresh") == [run.fingerprint]
+    # What a curve holds already stands in.
+    assert stages(kept) == [run.parent, run.fingerprint]
+
+
+def test_a_method_keeps_the_curve_of_its_lowest_seed(toy: Any, tmp_path: Path) -> None:
+    plan = toy.plan(matrix="seeds")
+    outcomes = toy.execute(plan)
+    folder = tmp_path / "leaderboards"
+    by_seed = {outcome.cell.run.seed: outcome for outcome in outcomes}
+    for seeds, shown in (((1,), 1), ((1, 0), 0), ((1,), 0)):
+        publish_rows([by_seed[seed] for seed in seeds], plan.runs, home=toy.home, folder=folder)
+        (curve,) = read_curves(folder)["toys"]
+        assert curve.run == by_seed[shown].cell.run.fingerprint

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from harness.errors import InputError
-from harness.leaderboard import Row, check, merge_rows, render, write, write_curves
+from harness.leaderboard import Curve, History, Row, check, merge_rows, render, write, write_curves
 from harness.leaderboard.published import NONE
 
 Make = Callable[..., Row]
@@ -31,17 +29,21 @@ def lines_of(page: str, text: str) -> list[str]:
     return [line for line in page.split("\n") if line.startswith("|") and text in line]
 
 
-def curves(rsum: float = 100.0) -> list[Mapping[str, float]]:
-    return [
+def curve(row: Row, rsum: float = 100.0) -> Curve:
+    """Return a history of four epochs of a row's run."""
+    epochs = [
         {
             "epoch": float(n),
             "val.rsum": rsum + n,
             "loss": 9.0 / n,
             "instance.image_ce": 8.0 / n,
             "instance.text_ce": 9.0,
+            "instance.image_top1": 0.1 * n,
+            "instance.text_top1": 0.05 * n,
         }
         for n in range(1, 5)
     ]
+    return Curve(title=row.title, stages=(History(run=row.fingerprint, rows=epochs),))
 
 
 def test_committed_pages_are_fresh() -> None:
@@ -52,10 +54,11 @@ def test_the_same_files_render_the_same_bytes(folder: Path, make_row: Make, tmp_
     rows = [
         make_row(dataset=name, seed=seed, more=TWINS) for name in ("shapes", "flickr8k") for seed in (0, 1)
     ]
+    rows.append(make_row(variant="bow", title="BoW $5"))
     merge_rows(folder / "results.jsonl", rows)
-    write_curves(folder, "flickr8k", {"CNN $5": curves(), "BoW": curves(120.0)})
+    write_curves(folder, "flickr8k", [curve(rows[2]), curve(rows[-1], 120.0)])
     first = render(folder)
-    assert "curves/flickr8k.svg" in first
+    assert {"curves/flickr8k-losses.svg", "curves/flickr8k-convergence.svg"} <= first.keys()
     assert "figures/shapes-confusion.svg" in first
     assert render(folder) == first
     code = (
@@ -76,8 +79,9 @@ def test_the_same_files_render_the_same_bytes(folder: Path, make_row: Make, tmp_
 
 
 def test_check_names_what_is_stale(folder: Path, make_row: Make) -> None:
-    merge_rows(folder / "results.jsonl", [make_row(dataset="shapes", more=TWINS)])
-    write_curves(folder, "shapes", {"CNN": curves()})
+    row = make_row(dataset="shapes", more=TWINS)
+    merge_rows(folder / "results.jsonl", [row])
+    write_curves(folder, "shapes", [curve(row)])
     assert len(check(folder)) > 3
     write(folder)
     assert check(folder) == []
@@ -90,7 +94,7 @@ def test_check_names_what_is_stale(folder: Path, make_row: Make) -> None:
     write(folder)
     assert check(folder) == []
 
-    for name in ("figures/shapes-confusion.svg", "curves/shapes.svg"):
+    for name in ("figures/shapes-confusion.svg", "curves/shapes-losses.svg", "curves/shapes-convergence.svg"):
         drawing = folder / name
         text = drawing.read_text(encoding="utf-8")
         drawing.write_text(text.replace("1", "2", 1), encoding="utf-8")
@@ -185,7 +189,7 @@ def test_ablations_pair_the_seeds(folder: Path, make_row: Make) -> None:
         make_row(variant="bow", title="BoW", seed=seed, shift=shift) for seed, shift in ((0, 0.01), (2, 0.03))
     ]
     merge_rows(folder / "results.jsonl", rows)
-    page = render(folder)["ablations.md"]
+    page = render(folder)["ablations.md"].split("### Other changes")[1]
     first = next(line for line in page.split("\n") if line.startswith("|:"))
     assert page.split(first + "\n")[1].startswith("| full")
     assert line_of(page, "full")[6:8] == ["reference", NONE]
@@ -199,7 +203,7 @@ def test_text_of_others_is_escaped(folder: Path, make_row: Make) -> None:
     ]
     rows.append(make_row(dataset="mine", dataset_title=HOSTILE, variant=HOSTILE, command=f"```\n{HOSTILE}"))
     merge_rows(folder / "results.jsonl", rows)
-    write_curves(folder, "mine", {HOSTILE: curves()})
+    write_curves(folder, "mine", [curve(rows[1])])
     pages = render(folder)
     for name, text in pages.items():
         if name.endswith(".md"):
@@ -257,20 +261,3 @@ def test_shapes_tell_which_attribute_confuses(folder: Path, make_row: Make) -> N
     ]
     assert line == ["Dual-path CNN", "25.0 ± 0.0", "40.0 ± 0.0", "55.0 ± 7.1", "2"]
     assert "(figures/shapes-confusion.svg)" in page
-
-
-def test_curves_are_stored_beside_their_figure(folder: Path, make_row: Make) -> None:
-    histories = {
-        "CNN": [*curves(), {"epoch": 5.0, "loss": float("nan"), "seconds": 3.0}],
-        "CCA": [{"epoch": 1.0}],
-    }
-    data, drawing = write_curves(folder, "flickr8k", histories)
-    before = drawing.read_text(encoding="utf-8")
-    assert "seconds" not in data.read_text()
-    assert render(folder)["curves/flickr8k.svg"] == before
-    merge_rows(folder / "results.jsonl", [make_row()])
-    assert "(curves/flickr8k.svg)" in render(folder)["flickr8k.md"]
-    with pytest.raises(InputError, match="not the name of a dataset"):
-        write_curves(folder, "../x", histories)
-    with pytest.raises(InputError, match="no epoch"):
-        write_curves(folder, "x", {"CNN": [{"loss": 1.0}]})
