@@ -189,6 +189,17 @@ def test_a_failing_encoder_is_named(bench: Invoke, monkeypatch: pytest.MonkeyPat
     assert "encoder 'gru' failed in training: ZeroDivisionError: boom" in err
 
 
+def test_the_help_loads_no_heavy_library(command: Any) -> None:
+    heavy = ("torch", "timm", "gensim", "pandas", "numpy")
+    before = (
+        "import atexit, sys\n"
+        f"atexit.register(lambda: print('loaded', [n for n in {heavy!r} if n in sys.modules], file=sys.stderr))"
+    )
+    code, out, err = command("bench", "text", "--help", before=before)
+    assert (code, err.splitlines()[-1]) == (0, "loaded []")
+    assert "--profile" in out
+
+
 def test_rounds_interleave_in_changing_orders_and_wait_for_the_device() -> None:
     calls: list[str] = []
     works = {
