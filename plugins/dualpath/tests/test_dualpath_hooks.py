@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from harness.api import LossSpec
 from harness_dualpath import hooks
 
 
@@ -28,9 +29,15 @@ def test_declaring_loads_nothing_heavy() -> None:
 def test_the_sample_of_each_component_can_be_built(spec: Any) -> None:
     module, _, attribute = spec.target.partition(":")
     target = getattr(importlib.import_module(module), attribute)
-    values = {"dim": 8, "captions": ["a dog runs", "two men"], "classes": 4}
+    values: dict[str, Any] = {"dim": 8, "captions": ["a dog runs", "two men"], "classes": 4, "seed": 0}
+    values["train_features"] = lambda: torch.eye(4)
     named = target.__init__.__kwdefaults__.keys() | target.__init__.__annotations__.keys()
     given = {name: value for name, value in values.items() if name in named}
     component = target(**spec.sample, **given)
     assert isinstance(component, torch.nn.Module)
-    assert component.state_dict()
+    if isinstance(spec, LossSpec):
+        pairs = torch.randn(4, 8, requires_grad=True), torch.randn(4, 8, requires_grad=True)
+        component(*pairs, torch.arange(4)).backward()
+        assert all(path.grad is not None and path.grad.isfinite().all() for path in pairs)
+    else:
+        assert component.state_dict()

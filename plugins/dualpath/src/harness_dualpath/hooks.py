@@ -42,12 +42,25 @@ def harness_encoders() -> Iterable[EncoderSpec]:
 
 @hookimpl
 def harness_losses() -> Iterable[LossSpec]:
-    """Declare the instance loss."""
+    """Declare the paper's losses."""
     return [
         LossSpec(
             name="instance",
             target="harness_dualpath.instance:InstanceLoss",
             summary="Every training image with its captions is a class; both paths share the classifier",
             reference=PAPER,
-        )
+        ),
+        LossSpec(
+            name="ranking",
+            target="harness_dualpath.ranking:RankingLoss",
+            summary="Bidirectional ranking: random, hardest or mined negatives, a margin between cosines",
+            reference=f"{PAPER}; Faghri et al., VSE++, BMVC 2018",
+        ),
+        LossSpec(
+            name="k-class",
+            target="harness_dualpath.kclass:KClassLoss",
+            summary="Instance loss with k-means clusters of images as classes",
+            reference=f"{PAPER}, Table 5",
+            sample={"share": 0.5},
+        ),
     ]
