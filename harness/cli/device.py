@@ -1,10 +1,15 @@
-"""The device that a command is asked to use."""
+"""The device and the numerics that a command is asked to use."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from harness.plan import Plan
 
 
 def check_device(wanted: str) -> None:
@@ -34,3 +39,35 @@ def find_device(wanted: str) -> str:
     if wanted != "cpu" and int(wanted.partition(":")[2] or 0) >= there:
         raise InputError(f"device {wanted!r} is not there", hint="Use --device cpu, or see `harness doctor`.")
     return wanted
+
+
+def device_for(wanted: str, plan: Plan, home: Path, *, force: bool = False) -> str:
+    """Return the device for a plan; one that is stored whole needs no torch to find out.
+
+    Raises:
+        InputError: if it is not there.
+    """
+    from harness.store import Store
+
+    if not force and all(Store(home).finished(run.fingerprint) for run in plan.runs):
+        return "cpu"
+    return find_device(wanted)
+
+
+def check_numerics(precision: str, compiled: str) -> None:
+    """Refuse a precision or a compiler that is not there.
+
+    Raises:
+        InputError: with the nearest name.
+    """
+    from harness.step import Numerics
+
+    Numerics(precision=precision)
+    if compiled:
+        import torch
+
+        known = [*torch.compiler.list_backends(), "eager", "aot_eager"]
+        if compiled not in known:
+            raise InputError(
+                f"torch {torch.__version__} has no compiler {compiled!r}{nearest(compiled, known)}"
+            )

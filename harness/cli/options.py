@@ -54,6 +54,20 @@ Limit = Annotated[
 RequireAll = Annotated[
     bool, typer.Option("--require-all", help="A dataset that is not prepared is an error.")
 ]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="CPU threads (default: the cores there are).", show_default=False),
+]
+Precision = Annotated[
+    str, typer.Option("--precision", help="32-true, or bf16-mixed: forward passes of training in bfloat16.")
+]
+Compile = Annotated[
+    str,
+    typer.Option(
+        "--compile", help="Backend of torch.compile for training, such as inductor.", show_default=False
+    ),
+]
 
 
 @dataclass(frozen=True)

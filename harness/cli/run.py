@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import signal
 import sys
@@ -14,17 +13,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.console import emit, out, plain, say, table
+from harness.cli.device import check_device, check_numerics, device_for
 from harness.cli.figures import RECALLS, duration, percent
 from harness.cli.options import (
+    Compile,
     Dataset,
+    Device,
     Home,
     Json,
     Limit,
     Matrix,
     Only,
+    Precision,
     RequireAll,
     Seed,
     Strict,
+    Threads,
     leaderboards,
     load_catalog,
     load_plan,
@@ -37,20 +41,6 @@ if TYPE_CHECKING:
     from harness.plan import Plan
     from harness.registry import Registry
 
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
-Threads = Annotated[
-    int | None,
-    typer.Option("--threads", min=1, help="CPU threads (default: the cores there are).", show_default=False),
-]
-Precision = Annotated[
-    str, typer.Option("--precision", help="32-true, or bf16-mixed: forward passes of training in bfloat16.")
-]
-Compile = Annotated[
-    str,
-    typer.Option(
-        "--compile", help="Backend of torch.compile for training, such as inductor.", show_default=False
-    ),
-]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 Force = Annotated[bool, typer.Option("--force", help="Train again even what is stored.")]
 
@@ -93,8 +83,8 @@ def run(
     """Train and evaluate the cells of a matrix and render the leaderboards; what is stored is not done again."""
     from harness.cli.plan import missing_json, plan_json, print_missing, print_plan
 
-    _check_device(device)
-    _check_numerics(precision, compiled)
+    check_device(device)
+    check_numerics(precision, compiled)
     where = place(home)
     registry, catalog = load_registry(), load_catalog(strict)
     plan = load_plan(
@@ -144,7 +134,7 @@ def _execute(
         home=where.home,
         data=where.data,
         catalog=catalog,
-        device=_device(device, plan, where.home, force),
+        device=device_for(device, plan, where.home, force=force),
         threads=threads or default_threads(),
         compile=compiled,
         command=shlex.join(["harness", *sys.argv[1:]]),
@@ -157,48 +147,6 @@ def _execute(
     except Interrupted as stop:
         say("stopped; the same command goes on from the last checkpoint", style="yellow")
         raise typer.Exit(128 + stop.signal) from stop
-
-
-def _check_device(wanted: str) -> None:
-    from harness.errors import InputError, nearest
-
-    if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9][0-9]*))?", wanted):
-        raise InputError(
-            f"no device {wanted!r}{nearest(wanted, ('auto', 'cpu', 'cuda', 'cuda:0'))}",
-            hint="Use auto, cpu, cuda or cuda:N; see `harness doctor`.",
-        )
-
-
-def _check_numerics(precision: str, compiled: str) -> None:
-    from harness.errors import InputError, nearest
-    from harness.step import Numerics
-
-    Numerics(precision=precision)
-    if compiled:
-        import torch
-
-        known = [*torch.compiler.list_backends(), "eager", "aot_eager"]
-        if compiled not in known:
-            raise InputError(
-                f"torch {torch.__version__} has no compiler {compiled!r}{nearest(compiled, known)}"
-            )
-
-
-def _device(wanted: str, plan: Plan, home: Path, force: bool) -> str:
-    """Resolve `auto`; a plan that is stored whole needs no torch to find out."""
-    from harness.errors import InputError
-    from harness.store import Store
-
-    if not force and all(Store(home).finished(run.fingerprint) for run in plan.runs):
-        return "cpu"
-    import torch
-
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if wanted != "cpu" and int(wanted.partition(":")[2] or 0) >= there:
-        raise InputError(f"device {wanted!r} is not there", hint="Use --device cpu, or see `harness doctor`.")
-    return wanted
 
 
 def _render(plan: Plan, outcomes: Sequence[Outcome], registry: Registry, home: Path) -> list[Path]:
