@@ -87,6 +87,7 @@ class Panel:
         axes.set_ylabel(self.title)
         axes.set_xlabel("epoch")
         axes.set_xlim(left=0.0)
+        axes.locator_params(axis="x", integer=True)
         if self.limits is not None:
             axes.set_ylim(*self.limits)
 
@@ -97,7 +98,7 @@ _ERRORS = tuple(
         title=f"{title} misclassified on train, %",
         lines=(("top-1", f"{path}_top1"), ("top-5", f"{path}_top5")),
         scale=(100.0, -100.0),
-        limits=(0.0, 101.0),
+        limits=(-1.0, 101.0),
     )
     for title, path in (("images", "image"), ("captions", "text"))
 )
