@@ -33,16 +33,14 @@ def embed(
     Raises:
         ScoreError: names images or captions whose embedding is NaN or infinite, or of another size.
     """
-    import numpy as np
     import torch
 
     modes = image.training, text.training
     image.eval()
     text.eval()
-    order = np.arange(len(split.records))
     try:
         with torch.inference_mode():
-            batches = images.batches(order, np.zeros_like(order), BATCH, None)
+            batches = images.gallery(BATCH)
             rows = torch.cat([images.embed(image, batch).float().cpu() for batch in batches]).numpy()
             columns = torch.cat([text(batch).float().cpu() for batch in torch.split(texts, BATCH)]).numpy()
     finally:

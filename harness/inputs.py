@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.data import OpenDataset
 from harness.errors import TrainingError
+from harness.features import by_shape
 from harness.protocols import Encoder, Split
 
 if TYPE_CHECKING:
@@ -58,12 +59,43 @@ class ImageInputs(Protocol):
     views: int
 
     def batches(self, order: Ints, views: Ints, size: int, seed: int | None) -> Iterator[Tensor]:
-        """Yield batches of the images `order`; `seed` drives augmentation, ``None`` means test time."""
+        """Yield batches of the images `order`; `seed` drives augmentation, ``None`` means test time.
+
+        Raises:
+            TrainingError: if the images of a batch come out in different shapes.
+        """
         ...
 
-    def embed(self, encoder: Any, batch: Tensor) -> Tensor:
+    def gallery(self, size: int) -> Iterator[Tensor | list[Tensor]]:
+        """Yield all images in order, as at test time; a batch of different shapes is a list."""
+        ...
+
+    def embed(self, encoder: Any, batch: Tensor | list[Tensor]) -> Tensor:
         """Run the encoder on such a batch: (batch, dim)."""
         ...
+
+
+def _embed(run: Callable[[Tensor], Tensor], batch: Tensor | list[Tensor]) -> Tensor:
+    import torch
+
+    return torch.stack(by_shape(run, batch)) if isinstance(batch, list) else run(batch)
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor | list[Tensor]:
+    """Stack tensors of one shape; leave others a list."""
+    import torch
+
+    return torch.stack(list(tensors)) if len({tensor.shape for tensor in tensors}) == 1 else list(tensors)
+
+
+def _alike(batches: Iterator[Tensor | list[Tensor]], source: str) -> Iterator[Tensor]:
+    for batch in batches:
+        if isinstance(batch, list):
+            shapes = ", ".join(sorted({str(tuple(tensor.shape)) for tensor in batch}))
+            raise TrainingError(
+                f"{source} gave images of different shapes, which cannot be trained on: {shapes}"
+            )
+        yield batch
 
 
 class FeatureInputs:
@@ -81,10 +113,41 @@ class FeatureInputs:
         for start in range(0, len(order), size):
             yield self.features[picked[start : start + size], rows[start : start + size]]
 
-    def embed(self, encoder: Any, batch: Tensor) -> Tensor:
+    def gallery(self, size: int) -> Iterator[Tensor | list[Tensor]]:
+        """Yield the features of view 0."""
+        import numpy as np
+
+        order = np.arange(self.features.shape[1])
+        return self.batches(order, np.zeros_like(order), size, None)
+
+    def embed(self, encoder: Any, batch: Tensor | list[Tensor]) -> Tensor:
         """Run the encoder's head."""
-        output: Tensor = encoder.head(batch)
-        return output
+        return _embed(encoder.head, batch)
+
+
+class RowInputs:
+    """Cached features of a frozen part whose outputs differ in shape: n tensors."""
+
+    views = 1
+
+    def __init__(self, features: Sequence[Tensor], device: str) -> None:
+        self.features, self.device = features, device
+
+    def batches(self, order: Ints, views: Ints, size: int, seed: int | None) -> Iterator[Tensor]:
+        """Yield features, as long as they have one shape."""
+        return _alike(self._batches(order.tolist(), size), "the frozen part of the image encoder")
+
+    def gallery(self, size: int) -> Iterator[Tensor | list[Tensor]]:
+        """Yield all features in order."""
+        return self._batches(range(len(self.features)), size)
+
+    def _batches(self, order: Sequence[int], size: int) -> Iterator[Tensor | list[Tensor]]:
+        for start in range(0, len(order), size):
+            yield _joined([self.features[row].to(self.device) for row in order[start : start + size]])
+
+    def embed(self, encoder: Any, batch: Tensor | list[Tensor]) -> Tensor:
+        """Run the encoder's head."""
+        return _embed(encoder.head, batch)
 
 
 class PixelInputs:
@@ -100,6 +163,15 @@ class PixelInputs:
 
     def batches(self, order: Ints, views: Ints, size: int, seed: int | None) -> Iterator[Tensor]:
         """Yield prepared pixels; each image's augmentation depends on `seed` and the image, not on the worker."""
+        return _alike(self._batches(order, size, seed), f"{type(self.encoder).__name__}.prepare")
+
+    def gallery(self, size: int) -> Iterator[Tensor | list[Tensor]]:
+        """Yield the prepared pixels of all images in order."""
+        import numpy as np
+
+        return self._batches(np.arange(len(self.split.records)), size, None)
+
+    def _batches(self, order: Ints, size: int, seed: int | None) -> Iterator[Tensor | list[Tensor]]:
         import torch
         from torch.utils.data import DataLoader
 
@@ -107,17 +179,20 @@ class PixelInputs:
             _Pixels(self, seed),  # type: ignore[arg-type] # a map-style dataset by protocol
             batch_sampler=[order[start : start + size].tolist() for start in range(0, len(order), size)],
             num_workers=self.workers,
+            collate_fn=_joined,
             # Its own: drawing from the global one would shift the dropout of an epoch that is resumed.
             generator=torch.Generator(),
             pin_memory=self.device != "cpu",
         )
         for batch in loader:
-            yield batch.to(self.device, non_blocking=True)
+            if isinstance(batch, list):
+                yield [tensor.to(self.device, non_blocking=True) for tensor in batch]
+            else:
+                yield batch.to(self.device, non_blocking=True)
 
-    def embed(self, encoder: Any, batch: Tensor) -> Tensor:
+    def embed(self, encoder: Any, batch: Tensor | list[Tensor]) -> Tensor:
         """Run the whole encoder."""
-        output: Tensor = encoder(batch)
-        return output
+        return _embed(encoder, batch)
 
 
 class _Pixels:

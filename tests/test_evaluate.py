@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from harness.errors import RunError, ScoreError
 from harness.evaluate import embed, judge, rank, read_ranking, write_embeddings, write_ranks
-from harness.inputs import FeatureInputs
+from harness.inputs import FeatureInputs, RowInputs
 from harness.protocols import Ranking, Record, Split
 from harness.ranking import Ranked, rsum
 
@@ -65,6 +65,19 @@ def test_embeddings_are_normalised_and_without_dropout() -> None:
     assert (again[0] == rows).all()
     assert (again[1] == columns).all()
     assert (image.training, image.drop.training, text.training) == (True, True, False)
+
+
+def test_images_of_different_shapes_have_the_embeddings_that_they_have_alone() -> None:
+    class Pooled(Head):
+        def head(self, batch: Tensor) -> Tensor:
+            return super().head(batch.mean(1))
+
+    torch.manual_seed(3)
+    image, text, rows = Pooled(), Head(), [torch.randn(1 + k % 2, 3) for k in range(N)]
+    texts = torch.randn(len(split().captions), 3)
+    whole = embed(split(), image, text, RowInputs(rows, "cpu"), texts)[0]
+    alone = torch.cat([image.eval().head(row[None]) for row in rows]).detach().numpy()
+    assert whole == pytest.approx(alone / np.linalg.norm(alone, axis=1, keepdims=True), abs=1e-6)
 
 
 def test_modes_come_back_after_a_failure_too() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -12,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save
 from torch import Tensor
 
 from harness import features
 from harness.data import OpenDataset
 from harness.errors import StoreError, TrainingError
-from harness.features import feature_key, load_features
+from harness.features import feature_key, load_features, load_rows
 from harness.protocols import Record
 
 N = 10
@@ -196,3 +198,83 @@ def test_a_damaged_shard_is_computed_anew(tmp_path: Path) -> None:
         assert (load(tmp_path, part) == first).all()
         assert part.seen == [4, 5, 6, 7]
         assert path.read_bytes() == whole
+
+
+@dataclass
+class Rows:
+    """As many rows as the image is wide, each the image's number; counts the batches that it saw."""
+
+    key: str = "rows"
+    shape: tuple[int, ...] = (-1, 2)
+    seen: list[int] = field(default_factory=list)
+
+    def view(self, raw: np.ndarray, index: int) -> Tensor:
+        number = int(raw[0, 0, 0])
+        return torch.full((1 + number % 3, 2), float(number))
+
+    def compute(self, batch: Tensor) -> Tensor:
+        self.seen.append(len(batch))
+        return batch
+
+
+def rows(home: Path, part: Any) -> list[Any]:
+    found = load_rows(home, part, dataset(), RECORDS, device="cpu", progress=lambda done, total: None)
+    assert all(features.dtype == np.float32 for features in found)
+    return [features.tolist() for features in found]
+
+
+def test_features_that_differ_in_length_come_back_as_they_were(tmp_path: Path) -> None:
+    part, expected = Rows(), [[[float(k)] * 2] * (1 + k % 3) for k in range(N)]
+    assert rows(tmp_path, part) == expected
+    assert len(part.seen) == 10  # batches of 3, 1, 3, 1, 2 images, in groups of one shape
+    assert sum(part.seen) == N
+    again = Rows()
+    assert rows(tmp_path, again) == expected
+    assert again.seen == []
+
+
+def test_a_damaged_shard_of_differing_lengths_is_computed_anew(tmp_path: Path) -> None:
+    expected = rows(tmp_path, Rows())
+    (path,) = tmp_path.glob("features/*/00000004.safetensors")
+    (short,) = tmp_path.glob("features/*/00000008.safetensors")
+    whole = path.read_bytes()
+    moved = save(
+        {"features": np.zeros((8, 2), np.float32), "counts": np.full(4, 2)}, metadata={"sha256": "x"}
+    )
+    for damaged in (whole[:-5], short.read_bytes(), moved):
+        path.write_bytes(damaged)
+        part = Rows()
+        assert rows(tmp_path, part) == expected
+        assert sum(part.seen) == 4
+        assert path.read_bytes() == whole
+
+
+def test_views_of_different_shapes_may_have_features_of_one(tmp_path: Path) -> None:
+    class Means(Rows):
+        def compute(self, batch: Tensor) -> Tensor:
+            return super().compute(batch).mean(1)
+
+    part = Means(shape=(2,))
+    assert load(tmp_path, part).tolist() == [[float(k)] * 2 for k in range(N)]
+    assert max(part.seen) == 1
+
+
+def test_lengths_are_checked_against_what_was_declared(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"returned \(1, 1, 2\).*declared: \(batch, -1, 3\)"):
+        rows(tmp_path, Rows(shape=(-1, 3)))
+
+
+def test_features_are_written_to_where_they_are_wanted(tmp_path: Path) -> None:
+    out = np.full((N, 2), np.nan, np.float32)
+    assert load(tmp_path, Part(), out=out) is out
+    assert (out == load(tmp_path, Part())).all()
+
+
+def test_shards_have_the_format_that_caches_have(tmp_path: Path) -> None:
+    # Caches that were filled before features of differing lengths came are to be read on.
+    load(tmp_path, Part())
+    (path,) = tmp_path.glob("features/*/00000008.safetensors")
+    features = np.array([[96.0, 0.0], [108.0, 0.0]], np.float32)
+    assert path.read_bytes() == save(
+        {"features": features}, metadata={"sha256": hashlib.sha256(features.tobytes()).hexdigest()}
+    )

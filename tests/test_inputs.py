@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from harness.data import OpenDataset
 from harness.errors import TrainingError
-from harness.inputs import FeatureInputs, PixelInputs, prepare_captions
+from harness.inputs import FeatureInputs, PixelInputs, RowInputs, prepare_captions
 from harness.protocols import Record, Split
 
 N = 7
@@ -81,6 +81,62 @@ def test_features_come_by_image_and_view() -> None:
     assert [len(batch) for batch in batches] == [3, 3, 1]
     expected = [view * N + image for image, view in zip(ORDER, views, strict=True)]
     assert torch.cat(batches).flatten().tolist() == expected
+
+
+class Sized(nn.Module):
+    """Prepares an image as wide as its number says; embeds it as its sum and the number of its batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, ...]] = []
+
+    def prepare(self, raw: np.ndarray, *, training: bool) -> Tensor:
+        number = int(raw[0, 0, 0])
+        return torch.full((1, 1 + number % 3), float(number))
+
+    def forward(self, batch: Tensor) -> Tensor:
+        self.seen.append(tuple(batch.shape))
+        return torch.stack([batch[:, 0, 0], batch.sum((1, 2))], dim=1)
+
+    head = forward
+
+
+def sized(workers: int = 0) -> PixelInputs:
+    dataset = OpenDataset("drawn", "passport", RECORDS, Drawn())
+    return PixelInputs(dataset, Split("test", RECORDS), Sized(), device="cpu", workers=workers)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("cached", [False, True])
+def test_images_of_different_shapes_are_embedded_by_shape_in_their_order(workers: int, cached: bool) -> None:
+    inputs: PixelInputs | RowInputs = sized(workers)
+    if cached:
+        inputs = RowInputs([tensor for batch in inputs.gallery(N) for tensor in batch], "cpu")
+    encoder = Sized()
+    batches = list(inputs.gallery(5))
+    assert [len(batch) for batch in batches] == [5, 2]
+    rows = torch.cat([inputs.embed(encoder, batch) for batch in batches])
+    assert rows.tolist() == [[float(k), float(k * (1 + k % 3))] for k in range(N)]
+    # Each shape of a batch in one pass.
+    assert encoder.seen == [(2, 1, 1), (2, 1, 2), (1, 1, 3), (1, 1, 3), (1, 1, 1)]
+
+
+@pytest.mark.parametrize("inputs", [sized(), RowInputs([torch.zeros(k % 2, 3) for k in range(N)], "cpu")])
+def test_training_on_images_of_different_shapes_is_an_error(inputs: PixelInputs | RowInputs) -> None:
+    who = "Sized.prepare" if isinstance(inputs, PixelInputs) else "the frozen part"
+    with pytest.raises(TrainingError, match=rf"{who}.* gave images of different shapes.*\(\d, .*\), \("):
+        list(inputs.batches(ORDER, FIRST, 4, 5))
+
+
+def test_images_of_one_shape_are_a_tensor() -> None:
+    batches = list(pixels().gallery(4))
+    assert all(isinstance(batch, Tensor) for batch in batches)
+    assert torch.equal(torch.cat(batches), torch.cat(list(pixels().batches(np.arange(N), FIRST, 4, None))))
+    rows = RowInputs(list(torch.arange(2.0 * N).reshape(N, 2)), "cpu")
+    assert torch.cat(list(rows.batches(ORDER, FIRST, 4, None)))[:, 0].tolist() == (2.0 * ORDER).tolist()
+    features = FeatureInputs(torch.arange(2 * N).reshape(2, N, 1))
+    assert torch.cat(list(features.gallery(3))).flatten().tolist() == list(range(N))
 
 
 class Letters(nn.Module):

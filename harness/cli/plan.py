@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from harness.cli.console import emit, out, plain, say, table
+from harness.cli.device import check_device, check_numerics, device_for
+from harness.cli.figures import duration, size
 from harness.cli.options import (
     Dataset,
+    Device,
     Home,
     Json,
     Limit,
     Matrix,
     Only,
+    Place,
+    Precision,
     RequireAll,
     Seed,
     Strict,
+    Threads,
     load_catalog,
     load_plan,
     load_registry,
@@ -24,7 +32,13 @@ from harness.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from harness.plan import Plan
+    from harness.catalog import Catalog
+    from harness.execute.estimate import Estimate
+    from harness.plan import Cell, Plan, RunSpec
+
+NoEstimate = Annotated[
+    bool, typer.Option("--no-estimate", help="Measure nothing: no estimate of time and disk.")
+]
 
 
 def plan(
@@ -33,37 +47,70 @@ def plan(
     only: Only = None,
     seed: Seed = None,
     limit: Limit = None,
+    device: Device = "auto",
+    precision: Precision = "32-true",
+    threads: Threads = None,
+    no_estimate: NoEstimate = False,
     require_all: RequireAll = False,
     strict: Strict = False,
     as_json: Json = False,
     home: Home = None,
 ) -> None:
-    """Print the cells of a matrix, the runs behind them and what is stored already; nothing is started."""
+    """Print the cells of a matrix, their runs, what is stored, and an estimate of time and disk from measured steps."""
+    check_device(device)
+    check_numerics(precision, "")
     where = place(home)
+    catalog = load_catalog(strict)
     made = load_plan(
         load_registry(),
-        load_catalog(strict),
+        catalog,
         where,
         matrix=matrix,
         dataset=dataset,
         only=only,
         seed=seed,
         limit=limit,
+        precision=precision,
         require_all=require_all,
     )
+    estimate = None if no_estimate else _estimate(made, catalog, where, device, threads)
     if as_json:
-        emit(plan_json(made, where.home))
+        emit(plan_json(made, where.home, estimate))
     else:
-        print_plan(made, where.home)
+        print_plan(made, where.home, estimate)
         print_missing(made)
 
 
-def plan_json(plan: Plan, home: Path) -> dict[str, Any]:
+def _estimate(plan: Plan, catalog: Catalog, where: Place, device: str, threads: int | None) -> Estimate:
+    from harness.cli.progress import describe
+    from harness.execute import Workspace
+    from harness.execute.estimate import estimate
+    from harness.execute.provenance import default_threads
+
+    wanted = {cell.run.fingerprint: cell for cell in reversed(plan.cells)}
+
+    def tell(number: int, total: int, run: RunSpec) -> None:
+        cell = wanted.get(run.fingerprint)
+        say(f"measuring {number}/{total}: {describe(cell) if cell else f'parent run {run.fingerprint}'}")
+
+    workspace = Workspace(
+        home=where.home,
+        data=where.data,
+        catalog=catalog,
+        device=device_for(device, plan, where.home),
+        threads=threads or default_threads(),
+    )
+    return estimate(plan, workspace, tell)
+
+
+def plan_json(plan: Plan, home: Path, estimate: Estimate | None = None) -> dict[str, Any]:
     """Return the plan as plain values."""
     from harness.store import Store
 
     store = Store(home)
+    extra = {} if estimate is None else {"estimate": _estimate_json(estimate)}
     return {
+        **extra,
         "cells": [
             {
                 "labels": dict(cell.labels),
@@ -80,12 +127,21 @@ def plan_json(plan: Plan, home: Path) -> dict[str, Any]:
     }
 
 
+def _estimate_json(estimate: Estimate) -> dict[str, Any]:
+    figures = ("seconds", "feature_seconds", "shared_seconds", "bytes", "needed_bytes", "free_bytes")
+    counts = ("unknown", "measured", "stored")
+    return {
+        **{name: getattr(estimate, name) for name in (*figures, *counts)},
+        "runs": {name: dataclasses.asdict(run) for name, run in estimate.runs.items()},
+    }
+
+
 def missing_json(plan: Plan) -> list[dict[str, Any]]:
     """Return the datasets that cannot be used as plain values."""
     return [dataclasses.asdict(entry) for entry in plan.missing]
 
 
-def print_plan(plan: Plan, home: Path) -> None:
+def print_plan(plan: Plan, home: Path, estimate: Estimate | None = None) -> None:
     """Print cells with their runs."""
     from harness.store import Store
 
@@ -99,17 +155,60 @@ def print_plan(plan: Plan, home: Path) -> None:
             cell.run.fingerprint,
             cell.run.parent or "–",
             "stored" if store.finished(cell.run.fingerprint) else "to do",
+            *([] if estimate is None else [_time(cell, estimate)]),
         ]
         for cell in plan.cells
     ]
-    table("", [*axes, "method", "epochs", "run", "after", ""], rows)
+    columns = [*axes, "method", "epochs", "run", "after", "", *([] if estimate is None else ["estimate"])]
+    table("", columns, rows)
     todo = sum(not store.finished(run.fingerprint) for run in plan.runs)
-    out.print(
-        plain(
-            f"{len(plan.cells)} cells, {plan.summary.naive} trainings naively, {len(plan.runs)} distinct, {todo} to do"
-        ),
-        markup=False,
+    _line(
+        f"{len(plan.cells)} cells, {plan.summary.naive} trainings naively, {len(plan.runs)} distinct, {todo} to do"
     )
+    if estimate is not None and todo:
+        _print_estimate(estimate, home)
+
+
+def _time(cell: Cell, estimate: Estimate) -> str:
+    """Return what a cell's run takes, and before a plus what the run that it comes after does."""
+    own = estimate.runs.get(cell.run.fingerprint)
+    before = estimate.runs.get(cell.run.parent or "")
+    if own is None or own.seconds is None:
+        return "–"
+    told = duration(own.seconds)
+    return told if before is None or before.seconds is None else f"{duration(before.seconds)} + {told}"
+
+
+def _print_estimate(estimate: Estimate, home: Path) -> None:
+    """Print sums, how they were come by, and what could not be told."""
+    known = len(estimate.runs) - estimate.unknown
+    if known:
+        features = estimate.feature_seconds
+        _line(
+            f"estimate for {known} of them: {duration(estimate.seconds)}"
+            + (f", of it {duration(features)} for features of frozen parts" if features else "")
+            + f"; sharing saves {duration(estimate.shared_seconds)} of training"
+        )
+        _line(
+            f"estimate of disk: {size(estimate.bytes)}, while training up to {size(estimate.needed_bytes)}; "
+            f"{size(estimate.free_bytes)} are free"
+        )
+        _line(
+            f"from steps of {estimate.measured} combinations measured now, and from finished runs of "
+            f"{estimate.stored}; early stopping, and what losses compute of features, are not foreseen"
+        )
+    if estimate.needed_bytes > estimate.free_bytes:
+        say(f"the disk of {home} will not do: {size(estimate.needed_bytes)} are needed", style="bold yellow")
+    reasons: dict[str, list[str]] = {}
+    for fingerprint, run in estimate.runs.items():
+        if run.reason:
+            reasons.setdefault(run.reason, []).append(fingerprint)
+    for reason, runs in reasons.items():
+        say(f"no estimate (–) for {', '.join(runs)}: {reason}", style="yellow")
+
+
+def _line(text: str) -> None:
+    out.print(plain(text), markup=False, soft_wrap=True)
 
 
 def print_missing(plan: Plan) -> None:

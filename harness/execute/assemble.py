@@ -11,11 +11,11 @@ from harness.build import build
 from harness.data import OpenDataset
 from harness.errors import Interrupted, TrainingError
 from harness.execute.outcome import Workspace
-from harness.features import load_features
-from harness.inputs import FeatureInputs, ImageInputs, PixelInputs, derive, prepare_captions
+from harness.features import load_features, load_rows
+from harness.inputs import FeatureInputs, ImageInputs, PixelInputs, RowInputs, derive, prepare_captions
 from harness.model import Model
 from harness.plan import Part, RunSpec
-from harness.protocols import CachedEncoder, FrozenPart, Split
+from harness.protocols import CachedEncoder, FrozenPart, SeparateTest, Split
 from harness.specs import Kind
 
 if TYPE_CHECKING:
@@ -34,9 +34,18 @@ class Gallery:
 
 
 def build_model(
-    spec: RunSpec, workspace: Workspace, dataset: OpenDataset, split: Split, progress: Progress
+    spec: RunSpec,
+    workspace: Workspace,
+    dataset: OpenDataset,
+    split: Split,
+    progress: Progress,
+    load: Callable[..., Any] = load_features,
 ) -> Model:
-    """Build encoders and losses from the run's seed; `split` is the train split of `dataset`."""
+    """Build encoders and losses from the run's seed; `split` is the train split of `dataset`.
+
+    Args:
+        load: gets the train features that a component asks for, see `harness.features.load_features`.
+    """
     import torch
     from torch import nn
 
@@ -64,7 +73,7 @@ def build_model(
             )
         image.to(workspace.device)
         tell = _teller(progress, "train", workspace)
-        view = partial(load_features, workspace.home, frozen, dataset, split.records, view=0)
+        view = partial(load, workspace.home, frozen, dataset, split.records, view=0)
         return torch.from_numpy(view(device=workspace.device, progress=tell))
 
     text = part("text", spec.text, "encoder", train_features=train_features)
@@ -112,6 +121,11 @@ def frozen_part(spec: RunSpec, model: Model) -> FrozenPart | None:
     return model.image.frozen_part(patterns)
 
 
+def part_at_test(part: FrozenPart | None) -> FrozenPart | None:
+    """Return the part that val and test images go through, or ``None``."""
+    return part.test if isinstance(part, SeparateTest) else part
+
+
 def open_galleries(
     spec: RunSpec,
     workspace: Workspace,
@@ -126,31 +140,44 @@ def open_galleries(
     Raises:
         Interrupted: a signal asked for the end, between two durable writes of the cache.
     """
-    import torch
-
     galleries = {}
     for name, split in splits.items():
+        own = part if name == "train" else part_at_test(part)
         images: ImageInputs
-        if part is None:
+        if own is None:
             workers = 0 if workspace.threads < 3 else workspace.threads // 2
             images = PixelInputs(dataset, split, model.image, device=workspace.device, workers=workers)
         else:
-            count = max(spec.stage.views, 1) if name == "train" else 1
-            views = []
-            for view in range(count):
-                note = f"{name}, view {view + 1} of {count}" if count > 1 else name
-                features = load_features(
-                    workspace.home,
-                    part,
-                    dataset,
-                    split.records,
-                    view=view,
-                    device=workspace.device,
-                    progress=_teller(progress, note, workspace),
-                )
-                views.append(torch.from_numpy(features))
-            images = FeatureInputs(torch.stack(views).to(workspace.device))
+            views = max(spec.stage.views, 1) if name == "train" else 1
+            images = _cached(own, workspace, dataset, split, views, progress)
         galleries[name] = Gallery(
             split, images, prepare_captions(model.text, split.captions, workspace.device)
         )
     return galleries
+
+
+def _cached(
+    part: FrozenPart, workspace: Workspace, dataset: OpenDataset, split: Split, views: int, progress: Progress
+) -> ImageInputs:
+    """Read, or compute, the features of a split under its first `views` views."""
+    import numpy as np
+    import torch
+
+    if -1 in part.shape:
+        tell = _teller(progress, split.name, workspace)
+        rows = load_rows(workspace.home, part, dataset, split.records, device=workspace.device, progress=tell)
+        return RowInputs([torch.from_numpy(row) for row in rows], workspace.device)
+    features = np.empty((views, len(split.records), *part.shape), dtype=np.float32)
+    for view in range(views):
+        note = f"{split.name}, view {view + 1} of {views}" if views > 1 else split.name
+        load_features(
+            workspace.home,
+            part,
+            dataset,
+            split.records,
+            view=view,
+            device=workspace.device,
+            progress=_teller(progress, note, workspace),
+            out=features[view],
+        )
+    return FeatureInputs(torch.from_numpy(features).to(workspace.device))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data import OpenDataset, open_dataset, protocol_of
 from harness.errors import DataError, HarnessError, RunError, StoreError
-from harness.execute.assemble import build_model, frozen_part
+from harness.execute.assemble import build_model, frozen_part, part_at_test
 from harness.execute.outcome import Workspace
 from harness.execute.settings import settle
 from harness.inputs import prepare_captions
@@ -17,7 +17,7 @@ from harness.model import Model, matches
 from harness.plan import Part, RunSpec
 from harness.plan.files import files_of
 from harness.plan.records import PRECISION
-from harness.protocols import FrozenPart, SeparateTest
+from harness.protocols import FrozenPart
 from harness.ranking import normalize
 from harness.registry import Stage
 from harness.specs import DatasetSpec, Kind
@@ -149,10 +149,13 @@ def restore(fingerprint: str, workspace: Workspace, store: Store, folder: Path) 
             f"run {fingerprint} did not store {rest[0]}, which no frozen part of {spec.image.name!r} holds",
             hint="Run it again with --force.",
         )
-    if isinstance(part, SeparateTest):
-        part = part.test
     restored = Restored(
-        result=result, spec=spec, dataset=dataset, model=model, part=part, device=workspace.device
+        result=result,
+        spec=spec,
+        dataset=dataset,
+        model=model,
+        part=part_at_test(part),
+        device=workspace.device,
     )
     _compare(restored, store)
     return restored

@@ -37,7 +37,7 @@ class FrozenPart(Protocol):
 
     Attributes:
         key: names everything that changes the output (architecture, hash of the weights, preprocessing, revision).
-        shape: shape of the output of one input.
+        shape: shape of the output of one input; a first number of -1 says that it differs from input to input.
     """
 
     key: str

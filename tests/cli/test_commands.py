@@ -28,7 +28,7 @@ def test_json_is_all_of_standard_output(invoke: Invoke, toy_log: Any, tmp_path: 
     assert len(toy_log.events("training")) == 4
     assert "from the store" in err
 
-    code, out, _ = invoke("plan", "--matrix", "whole", "--json")
+    code, out, _ = invoke("plan", "--matrix", "whole", "--no-estimate", "--json")
     made = json.loads(out)
     assert code == 0
     assert [cell["stored"] for cell in made["cells"]] == [True] * 4

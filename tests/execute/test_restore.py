@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -15,88 +15,25 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from harness.catalog import Catalog
-from harness.data import open_dataset, prepare, protocol_of
+from harness.data import open_dataset, prepare
 from harness.errors import DataError, InputError, RegistryError, StoreError, TrainingError
 from harness.evaluate import embed
-from harness.execute import Workspace, execute
+from harness.execute import Workspace
 from harness.execute.assemble import frozen_part, open_galleries
 from harness.execute.importance import importance
 from harness.execute.restore import Restored, restore, stage_of
-from harness.plan import make_plan
-from harness.registry import Registry
 from harness.store import Store
 
-SHAPES = """\
-version: 1
-datasets: {shapes-tiny: {use: shapes, images: 64, size: 32}}
-encoders:
-  image: {use: timm, backbone: test_resnet, weights: null, head: linear, standardize: true}
-  affine: {like: image, head: affine, relu: false, standardize: false}
-  words: {use: text-cnn, blocks: [1], width: 0.1, embedding_dim: 16, length: 8}
-  tfidf: {use: tfidf, min_count: 1}
-losses: {instance: {use: instance}, cca: {use: cca}}
-evaluators: {recall: {use: recall}}
-stages:
-  one: {losses: {instance: 1}, freeze: [image.backbone.*], epochs: 1, batch: 16}
-  two: {losses: {instance: {dropout: 0.5}}, after: one, epochs: 1, batch: 26}
-  closed: {losses: {cca: 1}, freeze: [image.backbone.*], epochs: 0}
-experiments:
-  dual-path: {dataset: shapes-tiny, image: image, text: words, dim: 16, stage: one, evaluators: [recall]}
-  cca: {dataset: shapes-tiny, image: affine, text: tfidf, dim: 16, stage: closed, evaluators: [recall]}
-matrices:
-  tiny:
-    experiment: dual-path
-    axes: {variant: {one: {}, two: {stage: two}, cca: {experiment: cca}}}
-"""
 
-
-@dataclass
-class Site:
-    """Stored runs by their label, and what restores them."""
-
-    workspace: Workspace
-    folder: Path
-    runs: dict[str, str]
-
-    def restore(self, label: str, **fields: Any) -> Restored:
-        workspace = replace(self.workspace, **fields)
-        return restore(self.runs[label], workspace, Store(self.workspace.home), self.folder)
-
-
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """Instance loss on cached features, then fine-tuned from pixels, and CCA: the real plugins, in small."""
-    folder = tmp_path_factory.mktemp("shapes")
-    (folder / "registry.yaml").write_text(SHAPES, encoding="utf-8")
-    catalog = Catalog.load()
-    workspace = Workspace(
-        home=folder / "home", data=folder / "data", catalog=catalog, device="cpu", threads=1
-    )
-    plan = make_plan(
-        Registry.load(folder / "registry.yaml"),
-        catalog,
-        matrix="tiny",
-        protocol_of=lambda part, spec: protocol_of(part, workspace.data, spec),
-    )
-    outcomes = execute(plan, workspace, listener=Silent())
-    assert [outcome.error for outcome in outcomes] == [""] * 3
-    return Site(workspace, folder, {dict(o.cell.labels)["variant"]: o.cell.run.fingerprint for o in outcomes})
-
-
-class Silent:
-    def started(self, *_: Any) -> None: ...
-    def progress(self, *_: Any) -> None: ...
-    def finished(self, *_: Any) -> None: ...
-    def note(self, *_: Any) -> None: ...
+def silent(*_: Any) -> None:
+    """Tell nobody how far it is."""
 
 
 def assert_embeds_what_was_stored(restored: Restored, workspace: Workspace) -> None:
     spec, dataset, model = restored.spec, restored.dataset, restored.model
     split = dataset.split("test", spec.limit)
     part = frozen_part(spec, model)
-    gallery = open_galleries(spec, workspace, dataset, {"test": split}, model, part, Silent().progress)[
-        "test"
-    ]
+    gallery = open_galleries(spec, workspace, dataset, {"test": split}, model, part, silent)["test"]
     found = embed(split, model.image, model.text, gallery.images, gallery.texts)
     folder = Store(workspace.home).folder(restored.result.fingerprint)
     stored = load_file(folder / "embeddings.safetensors")
@@ -110,7 +47,7 @@ def assert_embeds_what_was_stored(restored: Restored, workspace: Workspace) -> N
 
 
 @pytest.mark.parametrize("label", ["one", "two", "cca"])
-def test_the_real_methods_embed_what_they_stored(shapes: Site, label: str) -> None:
+def test_the_real_methods_embed_what_they_stored(shapes: Any, label: str) -> None:
     restored = shapes.restore(label)
     assert restored.spec.fingerprint == shapes.runs[label]
     assert (restored.part is None) == (label == "two")
@@ -131,7 +68,7 @@ def test_every_kind_of_run_embeds_what_it_stored(toy: Any, toy_log: Any) -> None
     assert toy_log.events("training") == []
 
 
-def test_the_parameters_of_a_loss_are_read_back_into_its_stage(shapes: Site) -> None:
+def test_the_parameters_of_a_loss_are_read_back_into_its_stage(shapes: Any) -> None:
     stage = shapes.restore("two").spec.stage
     assert dict(stage.losses) == {"instance": 1.0}
     assert {name: dict(own) for name, own in stage.settings.items()} == {"instance": {"dropout": 0.5}}
@@ -139,7 +76,7 @@ def test_the_parameters_of_a_loss_are_read_back_into_its_stage(shapes: Site) -> 
 
 
 @pytest.mark.parametrize("label", ["one", "two", "cca"])
-def test_a_word_counts_by_what_the_score_loses_without_it(shapes: Site, label: str) -> None:
+def test_a_word_counts_by_what_the_score_loses_without_it(shapes: Any, label: str) -> None:
     restored = shapes.restore(label)
     record = restored.dataset.split("test").records[0]
     pixels = restored.dataset.pixels(record)
@@ -161,7 +98,7 @@ def test_a_word_counts_by_what_the_score_loses_without_it(shapes: Site, label: s
     assert any(entry.change != 0.0 for entry in found.words)
 
 
-def test_equal_words_are_taken_away_one_at_a_time_and_what_is_cut_is_unread(shapes: Site) -> None:
+def test_equal_words_are_taken_away_one_at_a_time_and_what_is_cut_is_unread(shapes: Any) -> None:
     restored = shapes.restore("one")
     record = restored.dataset.split("test").records[0]
     known = record.captions[0].split()[0]
@@ -174,7 +111,7 @@ def test_equal_words_are_taken_away_one_at_a_time_and_what_is_cut_is_unread(shap
         importance(restored, restored.dataset.pixels(record), " \n")
 
 
-def test_an_only_word_can_be_taken_away(shapes: Site) -> None:
+def test_an_only_word_can_be_taken_away(shapes: Any) -> None:
     restored = shapes.restore("cca")
     record = restored.dataset.split("test").records[0]
     (entry,) = importance(restored, restored.dataset.pixels(record), record.captions[0].split()[0]).words
@@ -191,7 +128,7 @@ def revised(catalog: Catalog, kind: str, name: str, **fields: Any) -> Catalog:
 @pytest.mark.parametrize(
     ("kind", "name"), [("encoder", "timm"), ("encoder", "text-cnn"), ("dataset", "shapes")]
 )
-def test_a_component_of_another_revision_is_refused(shapes: Site, kind: str, name: str) -> None:
+def test_a_component_of_another_revision_is_refused(shapes: Any, kind: str, name: str) -> None:
     catalog = revised(shapes.workspace.catalog, kind, name, revision=99)
     with pytest.raises(StoreError, match=f"{kind} '{name}'; installed is revision 99"):
         shapes.restore("one", catalog=catalog)
@@ -258,7 +195,7 @@ def test_a_file_that_a_parameter_names_must_be_the_one_of_then(toy: Any) -> None
         again()
 
 
-def test_a_run_without_its_dataset_says_so(tmp_path: Path) -> None:
+def test_a_run_without_its_dataset_says_so(shapes: Any, tmp_path: Path) -> None:
     from PIL import Image
 
     source, home = tmp_path / "photographs", tmp_path / "home"
@@ -269,29 +206,21 @@ def test_a_run_without_its_dataset_says_so(tmp_path: Path) -> None:
         Image.fromarray(noise).save(source / "images" / f"{place}.png")
         lines.append(f"{place}.png,a {('dark', 'light')[place % 2]} picture,{split}")
     (source / "captions.csv").write_text("\n".join(lines), encoding="utf-8")
-    text = SHAPES.replace("shapes-tiny: {use: shapes, images: 64, size: 32}", "own: {use: folder}")
+    text = (shapes.folder / "registry.yaml").read_text(encoding="utf-8")
+    text = text.replace("shapes-tiny: {use: shapes, images: 64, size: 32}", "own: {use: folder}")
     registry = tmp_path / "registry.yaml"
     registry.write_text(text.replace("shapes-tiny", "own"), encoding="utf-8")
-    catalog = Catalog.load()
-    prepare("own", "folder", {}, source, home / "data", catalog)
-    workspace = Workspace(home=home, data=home / "data", catalog=catalog, device="cpu", threads=1)
-    plan = make_plan(
-        Registry.load(registry),
-        catalog,
-        matrix="tiny",
-        protocol_of=lambda part, spec: protocol_of(part, workspace.data, spec),
-        only={"variant": ["cca"]},
-    )
-    (outcome,) = execute(plan, workspace, listener=Silent())
-    assert outcome.error == ""
+    workspace = replace(shapes.workspace, home=home, data=home / "data")
+    prepare("own", "folder", {}, source, workspace.data, workspace.catalog)
+    (outcome,) = shapes.execute(shapes.make(registry, workspace, only={"variant": ["cca"]}), workspace)
     run = outcome.cell.run
-    assert open_dataset(run.dataset, workspace.data, catalog).passport == run.protocol
+    assert open_dataset(run.dataset, workspace.data, workspace.catalog).passport == run.protocol
     assert restore(run.fingerprint, workspace, Store(home), tmp_path).spec == run
     needs = f"run {run.fingerprint} needs its dataset"
 
     lines[1] = lines[1].replace("picture", "photograph")
     (source / "captions.csv").write_text("\n".join(lines), encoding="utf-8")
-    prepare("own", "folder", {}, source, home / "data", catalog)
+    prepare("own", "folder", {}, source, workspace.data, workspace.catalog)
     with pytest.raises(DataError, match=f"{needs}.*other records than then"):
         restore(run.fingerprint, workspace, Store(home), tmp_path)
     elsewhere = replace(workspace, data=tmp_path / "nowhere")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,6 +61,19 @@ def data_config(model: nn.Module) -> Mapping[str, Any]:
     """Return timm's input size, mean, standard deviation and interpolation for the model's weights."""
     config: Mapping[str, Any] = resolve_model_data_config(model)  # type: ignore[no-untyped-call]
     return config
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Run a model in evaluation mode and without gradient; afterwards every module has the mode that it had."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def set_modes(model: nn.Module, norm: BackboneNorm) -> None:

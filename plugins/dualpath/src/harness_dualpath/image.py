@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from harness.api import ParameterError
 from harness_dualpath.backbone import BackboneNorm, Scaled, create, data_config, set_modes, width
-from harness_dualpath.frozen import FrozenBackbone
+from harness_dualpath.frozen import FrozenBackbone, FrozenTraining
 from harness_dualpath.layers import Embed, linear, norm
 from harness_dualpath.prefix import Cut, find_cut
 from harness_dualpath.views import DRAWS, views_of
+from harness_dualpath.whole import Window, find_window, whole_features
 
 
 class ImageCNN(nn.Module):
@@ -40,10 +41,13 @@ class ImageCNN(nn.Module):
         cut_size: of a backbone that is frozen in part, the activations where its trained part begins are cached if
             they are no more than `cut_size` times as many numbers as a view; 0 caches none. The cached views are
             a fixed number; pixels are augmented anew in every epoch.
+        test_views: what val and test images are embedded from: ``centre``, one view; ``whole``, as in the paper: the
+            whole image and its mirror, the head at every position of the feature map, summed.
         test_crop, crop_size, crop_aspect, flip: see `harness_dualpath.views.Views`.
 
     Raises:
-        ParameterError: if the backbone is unknown, its weights cannot be had, or a number is out of range.
+        ParameterError: if the backbone is unknown, its weights cannot be had, a number is out of range, or it
+            cannot pool a whole image.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class ImageCNN(nn.Module):
         hidden_dropout: float = 0.0,
         backbone_norm: BackboneNorm = "stored",
         cut_size: float = 2.0,
+        test_views: Literal["centre", "whole"] = "centre",
         test_crop: float = 1.0,
         crop_size: float = 0.8,
         crop_aspect: float = 4 / 3,
@@ -100,6 +105,10 @@ class ImageCNN(nn.Module):
             raise ParameterError(f"image encoder: {error}") from error
         self.scaled = Scaled(config["mean"], config["std"])
         self.projection = nn.Sequential(OrderedDict(steps, embed=ending))
+        self.window: Window | None = None
+        if test_views == "whole":
+            self.window = find_window(self.backbone, backbone, self.scaled, self.views)
+            self.test_view = "whole image + mirror"  # named in the passport
 
     def train(self, mode: bool = True) -> ImageCNN:
         """Set training mode; of the backbone, what `backbone_norm` says stays in evaluation mode."""
@@ -108,26 +117,43 @@ class ImageCNN(nn.Module):
         return self
 
     def prepare(self, raw: Any, *, training: bool) -> Tensor:
-        """Cut a view, (3, height, width) uint8: the centre, or in training a random one."""
+        """Cut a view, (3, height, width) uint8: the centre, or in training a random one; or take the whole image."""
         if training:
             return self.views.random(raw, torch.rand(DRAWS, dtype=torch.float64).tolist())
-        return self.views.test(raw)
+        return self.views.test(raw) if self.window is None else self.views.whole(raw)
 
     def forward(self, batch: Tensor) -> Tensor:
-        """Embed views: (batch, 3, height, width) uint8 -> (batch, dim)."""
-        output: Tensor = self.projection(self.backbone(self.scaled(batch)))
-        return output
+        """Embed views, or in evaluation mode whole images: (batch, 3, height, width) uint8 -> (batch, dim)."""
+        return self._embed(self._seen(batch))
 
     def head(self, features: Tensor) -> Tensor:
-        """Embed pooled features, (batch, features), or what the last frozen part made: -> (batch, dim)."""
-        output: Tensor = self.projection(self._pooled(features))
-        return output
+        """Embed pooled features, or what the last frozen part made.
+
+        Args:
+            features: (batch, features); (batch, positions, features), whose embeddings are summed over positions;
+                or (batch, *shape) of a frozen part that ends within the backbone.
+
+        Returns:
+            (batch, dim).
+        """
+        return self._embed(self._pooled(features))
 
     def features(self, inputs: Tensor) -> Tensor:
-        """Return what the last map sees: of (batch, 3, height, width) uint8 views, or of what `head` takes."""
-        pooled = self.backbone(self.scaled(inputs)) if inputs.dtype == torch.uint8 else self._pooled(inputs)
-        seen: Tensor = self.projection[:-1](pooled)
-        return seen
+        """Return what the last map sees: of views or whole images as `forward` takes, or of what `head` takes."""
+        pooled = self._seen(inputs) if inputs.dtype == torch.uint8 else self._pooled(inputs)
+        seen = _each(self.projection[:-1], pooled)
+        return seen.mean(1) if seen.ndim == 3 else seen
+
+    def _embed(self, pooled: Tensor) -> Tensor:
+        embedded = _each(self.projection, pooled)
+        return embedded.sum(1) if embedded.ndim == 3 else embedded
+
+    def _seen(self, batch: Tensor) -> Tensor:
+        images = self.scaled(batch)
+        if self.window is not None and not self.training:
+            return whole_features(self.backbone, images, self.window)
+        pooled: Tensor = self.backbone(images)
+        return pooled
 
     def _pooled(self, features: Tensor) -> Tensor:
         if self.cut is None or features.shape[1:] != self.cut.shape:
@@ -164,9 +190,10 @@ class ImageCNN(nn.Module):
             return None
         names = [name for name, _ in self.backbone.named_parameters()]
         trained = {n for n in names if not any(fnmatchcase(f"backbone.{n}", glob) for glob in frozen)}
+        cut = None
         if trained:
             sample = self.scaled(self.views.sample().to(self.scaled.mean.device))
-            cut = find_cut(
+            cut = self.cut = find_cut(
                 self.backbone,
                 trained,
                 sample,
@@ -174,7 +201,16 @@ class ImageCNN(nn.Module):
                 other_than=(width(self.backbone),),
                 norm_trains=self.backbone_norm == "stored",
             )
-            self.cut = cut
             if cut is None:
                 return None
-        return FrozenBackbone(self.name, self.backbone, self.scaled, self.views, cut if trained else None)
+        if self.window is None:
+            return FrozenBackbone(self.name, self.backbone, self.scaled, self.views, cut)
+        return FrozenTraining(self.name, self.backbone, self.scaled, self.views, cut, self.window)
+
+
+def _each(steps: nn.Sequential, pooled: Tensor) -> Tensor:
+    """Map features at every position: (batch, features) or (batch, positions, features)."""
+    if pooled.ndim == 2:
+        mapped: Tensor = steps(pooled)
+        return mapped
+    return steps(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])  # type: ignore[no-any-return]

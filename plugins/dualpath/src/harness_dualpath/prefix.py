@@ -13,6 +13,8 @@ from timm.layers import get_notrace_functions, get_notrace_modules  # type: igno
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from harness_dualpath.backbone import evaluating
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Cut:
@@ -152,21 +154,15 @@ def _cut(model: nn.Module, graph: fx.Graph, node: fx.Node, sample: Tensor) -> Cu
     (last,) = graph.output_node().all_input_nodes
     prefix = fx.GraphModule(model, _between(_input(graph), node))
     suffix = fx.GraphModule(model, _between(node, last))
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.inference_mode():
-            expected = model(sample)
-            value: Any = prefix(sample)
-            if not isinstance(value, Tensor) or value.ndim < 2 or len(value) != len(sample):
-                return None
-            # One input alone: a size that was fixed at the batch's would show.
-            rows = torch.cat([suffix(value[:1]), suffix(value[1:])])
-            if not torch.allclose(rows, expected, rtol=1e-3, atol=1e-4):
-                return None
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with evaluating(model):
+        expected = model(sample)
+        value: Any = prefix(sample)
+        if not isinstance(value, Tensor) or value.ndim < 2 or len(value) != len(sample):
+            return None
+        # One input alone: a size that was fixed at the batch's would show.
+        rows = torch.cat([suffix(value[:1]), suffix(value[1:])])
+        if not torch.allclose(rows, expected, rtol=1e-3, atol=1e-4):
+            return None
     return Cut(name=node.name, shape=tuple(value.shape[1:]), prefix=prefix, suffix=suffix)
 
 

@@ -21,6 +21,9 @@ Box = tuple[float, float, float, float]
 DRAWS = 5
 """Uniform numbers in [0, 1) that one random view takes: aspect, size, x, y, flip."""
 
+WHOLE = 256 / 224
+"""Shorter side of a whole image at test time, as part of a view's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Views:
@@ -71,6 +74,17 @@ class Views:
         box = self._box(raw, 0.0, self.test_crop, 0.5, 0.5)
         return self._cut(raw, box, mirrored=False)
 
+    def whole(self, raw: Pixels) -> Tensor:
+        """Return the whole image, (3, height, width) uint8: its shorter side is 256 where a view is 224 x 224.
+
+        In general, the smallest size of the image's aspect that holds 256/224 of a view's height and width.
+        """
+        height, width = raw.shape[:2]
+        least_height, least_width = round(self.height * WHOLE), round(self.width * WHOLE)
+        scale = max(least_height / height, least_width / width)
+        size = max(round(width * scale), least_width), max(round(height * scale), least_height)
+        return _tensor(Image.fromarray(raw).resize(size, self._filter))
+
     def random(self, raw: Pixels, draws: Sequence[float]) -> Tensor:
         """Return a random view, (3, height, width) uint8.
 
@@ -105,12 +119,18 @@ class Views:
         return left, top, min(left + crop_width, width), min(top + crop_height, height)
 
     def _cut(self, raw: Pixels, box: Box, *, mirrored: bool) -> Tensor:
-        image = Image.fromarray(raw).resize(
-            (self.width, self.height), Image.Resampling[self.interpolation.upper()], box=box
-        )
+        image = Image.fromarray(raw).resize((self.width, self.height), self._filter, box=box)
         if mirrored:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+        return _tensor(image)
+
+    @property
+    def _filter(self) -> Image.Resampling:
+        return Image.Resampling[self.interpolation.upper()]
+
+
+def _tensor(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
 def views_of(config: Mapping[str, Any], **settings: float) -> Views:
