@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -96,12 +97,23 @@ def row_of(outcome: Outcome, recipe: Mapping[str, str]) -> Row:
         best_epoch=result.best_epoch,
         hardware=result.provenance["hardware"],
         versions=dict(result.provenance["versions"]),
-        command=result.provenance["command"],
+        command=public(result.provenance["command"]),
         date=result.provenance["finished"],
         source_revision=result.provenance["revision"],
         recipe=recipe[result.fingerprint],
         limit=result.limit,
     )
+
+
+def public(command: str) -> str:
+    """Return a command line without ``--home``: where a store lies changes no figure and is nobody's business."""
+    words = shlex.split(command)
+    kept = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if "--home" not in (before, word) and not word.startswith("--home=")
+    ]
+    return shlex.join(kept)
 
 
 class _Chains:

@@ -19,15 +19,20 @@ def how_measured(rows: Sequence[Row], fill: Sequence[str]) -> str:
     facts = [
         f"- Protocol: {_listed(f'{row.images:,} test images, {row.captions:,} captions' for row in rows)}.",
         f"- Hardware: {_listed(row.hardware for row in rows)}.",
-        f"- Versions: {_listed(_versions(row) for row in rows)}.",
+        f"- Versions: {_versions(rows)}.",
         f"- Source revision: {_listed(row.source_revision or 'unknown' for row in rows)}.",
         f"- Date: {escape(dates[0])}{f' to {escape(dates[-1])}' if len(dates) > 1 else ''}.",
     ]
     return "\n\n".join(["Measured with", fence("\n".join(commands)), "\n".join(facts)])
 
 
-def _versions(row: Row) -> str:
-    return ", ".join(f"{name} {version}" for name, version in sorted(row.versions.items()))
+def _versions(rows: Sequence[Row]) -> str:
+    """List each package once, with all versions that any row was measured with."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        for name, version in row.versions.items():
+            found.setdefault(name, set()).add(version)
+    return ", ".join(escape(f"{name} {' and '.join(sorted(found[name]))}") for name in sorted(found))
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:
@@ -35,5 +40,4 @@ def _distinct(texts: Iterable[str]) -> list[str]:
 
 
 def _listed(texts: Iterable[str]) -> str:
-    # A list of versions is longer than a name may be, so it is escaped piece by piece.
-    return "; ".join(", ".join(escape(piece) for piece in text.split(", ")) for text in _distinct(texts))
+    return "; ".join(escape(text) for text in _distinct(texts))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.execute.rows import publish_rows, recipes
+from harness.execute.rows import public, publish_rows, recipes
 from harness.leaderboard import check, read_curves, read_rows
 
 SEEDS = (
@@ -92,3 +92,20 @@ def test_a_method_keeps_the_curve_of_its_lowest_seed(toy: Any, tmp_path: Path) -
         publish_rows([by_seed[seed] for seed in seeds], plan.runs, home=toy.home, folder=folder)
         (curve,) = read_curves(folder)["toys"]
         assert curve.run == by_seed[shown].cell.run.fingerprint
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "harness run --home '/secret place' --matrix one",
+        "harness run --home='/secret place' --matrix one",
+        "harness run --matrix one --home /secret",
+        "harness run --matrix one",
+    ],
+)
+def test_a_row_does_not_tell_where_the_store_lies(command: str) -> None:
+    assert public(command) == "harness run --matrix one"
+
+
+def test_quotes_of_a_command_stay() -> None:
+    assert public("harness run --only 'variant=a b' --seed 0") == "harness run --only 'variant=a b' --seed 0"
