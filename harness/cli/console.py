@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -55,14 +55,27 @@ def complain(error: HarnessError) -> None:
 
 
 def table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, numeric: int = 10**6
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    numeric: int = 10**6,
+    whole: Collection[str] = (),
 ) -> None:
-    """Print a table on standard output; columns from position `numeric` on are aligned to the right."""
+    """Print a table on standard output.
+
+    Args:
+        numeric: columns from this position on are aligned to the right.
+        whole: names of other columns that are not folded where the terminal is narrow, since people copy from them.
+    """
     drawn = Table(title=Text(plain(title)) if title else None, title_justify="left", title_style="bold")
     for position, column in enumerate(columns):
         right = position >= numeric
         drawn.add_column(
-            Text(plain(column)), justify="right" if right else "left", overflow="fold", no_wrap=right
+            Text(plain(column)),
+            justify="right" if right else "left",
+            overflow="fold",
+            no_wrap=right or column in whole,
         )
     for row in rows:
         drawn.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,7 +101,14 @@ def _estimate(plan: Plan, catalog: Catalog, where: Place, device: str, threads: 
         device=device_for(device, plan, where.home),
         threads=threads or default_threads(),
     )
-    return estimate(plan, workspace, tell)
+    load = os.getloadavg()[0]
+    found = estimate(plan, workspace, tell)
+    if found.measured and load > default_threads() / 2:
+        say(
+            f"the machine was busy before (load {load:.1f} on {default_threads()} cores): an idle one is faster",
+            style="yellow",
+        )
+    return found
 
 
 def plan_json(plan: Plan, home: Path, estimate: Estimate | None = None) -> dict[str, Any]:
@@ -154,13 +162,12 @@ def print_plan(plan: Plan, home: Path, estimate: Estimate | None = None) -> None
             cell.run.stage.epochs,
             cell.run.fingerprint,
             cell.run.parent or "–",
-            "stored" if store.finished(cell.run.fingerprint) else "to do",
-            *([] if estimate is None else [_time(cell, estimate)]),
+            _state(cell, store.finished(cell.run.fingerprint), estimate),
         ]
         for cell in plan.cells
     ]
-    columns = [*axes, "method", "epochs", "run", "after", "", *([] if estimate is None else ["estimate"])]
-    table("", columns, rows)
+    columns = [*axes, "method", "epochs", "run", "after", "" if estimate is None else "estimate"]
+    table("", columns, rows, whole=("run", "after"))
     todo = sum(not store.finished(run.fingerprint) for run in plan.runs)
     _line(
         f"{len(plan.cells)} cells, {plan.summary.naive} trainings naively, {len(plan.runs)} distinct, {todo} to do"
@@ -169,11 +176,13 @@ def print_plan(plan: Plan, home: Path, estimate: Estimate | None = None) -> None
         _print_estimate(estimate, home)
 
 
-def _time(cell: Cell, estimate: Estimate) -> str:
-    """Return what a cell's run takes, and before a plus what the run that it comes after does."""
-    own = estimate.runs.get(cell.run.fingerprint)
+def _state(cell: Cell, stored: bool, estimate: Estimate | None) -> str:
+    """Return whether a cell's run is stored, or what it takes, after a plus behind what its parent takes first."""
+    if stored or estimate is None:
+        return "stored" if stored else "to do"
+    own = estimate.runs[cell.run.fingerprint]
     before = estimate.runs.get(cell.run.parent or "")
-    if own is None or own.seconds is None:
+    if own.seconds is None:
         return "–"
     told = duration(own.seconds)
     return told if before is None or before.seconds is None else f"{duration(before.seconds)} + {told}"

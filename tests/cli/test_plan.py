@@ -37,6 +37,21 @@ def test_a_plan_tells_time_and_disk_before_anything_starts(invoke: Invoke, tmp_p
     ]
 
 
+def test_a_busy_machine_is_said(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (99.0, 0.0, 0.0))
+    assert "busy before (load 99.0 on " in invoke(*PLAN, "one")[2]
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 99.0, 99.0))
+    assert "busy" not in invoke(*PLAN, "one")[2]
+
+
+def test_fingerprints_are_not_folded(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.cli.console.out.width", 80)
+    fingerprints = [run["fingerprint"] for run in json.loads(invoke(*PLAN, "whole", "--json")[1])["runs"]]
+    code, out, _ = invoke(*PLAN, "whole")
+    assert code == 0
+    assert all(fingerprint in out for fingerprint in fingerprints)
+
+
 def test_json_holds_the_numbers(invoke: Invoke, tmp_path: Path) -> None:
     code, out, _ = invoke(*PLAN, "whole", "--json")
     made = json.loads(out)
