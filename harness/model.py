@@ -43,6 +43,26 @@ class Model:
             if not matches(name, unsaved)
         }
 
+    def freeze(self, globs: tuple[str, ...]) -> None:
+        """Let all parameters be trained but those whose names match `globs`."""
+        for name, parameter in self.root.named_parameters():
+            parameter.requires_grad_(not matches(name, globs))
+
+    def steady(self, globs: tuple[str, ...]) -> tuple[str, ...]:
+        """Freeze `globs`, set training mode, and return the names of the frozen weights that training leaves alone.
+
+        A frozen batch normalisation in training mode still moves its statistics: those are not among them.
+        """
+        self.freeze(globs)
+        self.root.train()
+        moving = {
+            f"{path}.{name}".removeprefix(".")
+            for path, module in self.root.named_modules()
+            if module.training
+            for name, _ in module.named_buffers(recurse=False)
+        }
+        return tuple(n for n in self.root.state_dict() if matches(n, globs) and n not in moving)
+
     def load(self, state: Mapping[str, Tensor], unsaved: tuple[str, ...]) -> None:
         """Load what `state` returned.
 

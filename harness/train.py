@@ -6,20 +6,16 @@ import math
 import pickle
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.closed import solve
 from harness.durable import durable
 from harness.errors import Interrupted, TrainingError
 from harness.inputs import derive, draw_epoch
-from harness.model import matches
 from harness.protocols import ClosedFormLoss, Reporting
 from harness.schedule import build_optimizer, idle_globs, rate_factor
 from harness.step import Batch, Step
 from harness.task import Task, Trained
-
-if TYPE_CHECKING:
-    pass
 
 CHECKPOINT_SECONDS = 30.0
 """At most this much training is repeated after a kill."""
@@ -67,9 +63,7 @@ def train(task: Task) -> Trained:
 class _Training:
     def __init__(self, task: Task) -> None:
         self.task, self.stage, self.model = task, task.stage, task.model
-        frozen = tuple(task.stage.freeze)
-        for name, parameter in self.model.root.named_parameters():
-            parameter.requires_grad_(not matches(name, frozen))
+        self.model.freeze(task.stage.freeze)
         for line in idle_globs(self.model.root, self.stage):
             task.note(line)
         self.optimizer = build_optimizer(self.model.root, self.stage)

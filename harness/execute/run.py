@@ -52,8 +52,8 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listene
     # parent trained, and what batch statistics may still change.
     unsaved = tuple(
         name
-        for name in model.root.state_dict()
-        if part is not None and name.startswith("image.") and matches(name, frozen) and name not in inherited
+        for name in model.steady(frozen)
+        if part is not None and name.startswith("image.") and name not in inherited
     )
     galleries = open_galleries(spec, workspace, dataset, splits, model, part, listener.progress)
     ready = time.monotonic()
