@@ -89,6 +89,8 @@ class Stage(Entry):
     def _weights_and_settings(cls, fields: Any) -> Any:
         if not isinstance(fields, Mapping) or not isinstance(fields.get("losses"), Mapping):
             return fields
+        if not isinstance(given := fields.get("settings", {}), Mapping):
+            return fields
         losses = {
             n: v.get("weight", 1.0) if isinstance(v, Mapping) else v for n, v in fields["losses"].items()
         }
@@ -97,7 +99,7 @@ class Stage(Entry):
             for name, value in fields["losses"].items()
             if isinstance(value, Mapping)
         }
-        return {**fields, "losses": losses, "settings": {**fields.get("settings", {}), **settings}}
+        return {**fields, "losses": losses, "settings": {**given, **settings}}
 
     @model_validator(mode="before")
     @classmethod
@@ -112,6 +114,12 @@ class Stage(Entry):
         if list(epochs) != sorted(set(epochs)):
             raise ValueError("epochs must rise")
         return epochs
+
+    @model_validator(mode="after")
+    def _settings_of_its_losses(self) -> Stage:
+        if foreign := [name for name in self.settings if name not in self.losses]:
+            raise ValueError(f"settings name {foreign[0]!r}, which is none of its losses")
+        return self
 
     @model_validator(mode="after")
     def _decays_only_in_steps(self) -> Stage:

@@ -53,6 +53,17 @@ def _line(example: str, text: str) -> int:
         ("losses: {instance: 1.0}", "losses: {instance: -1}", "stages.one.losses.instance: must be greater"),
         (
             "losses: {instance: 1.0}",
+            "losses: {instance: {weight: '2'}}",
+            "stages.one.losses.instance: must be a valid number, not '2'",
+        ),
+        ('freeze: ["image', "settings: 5 #", "stages.one.settings: must be a valid mapping, not 5"),
+        (
+            'freeze: ["image',
+            "settings: {instanse: {dropout: 0.5}} #",
+            "settings name 'instanse', which is none of its losses",
+        ),
+        (
+            "losses: {instance: 1.0}",
             "losses: {instanse: 1}",
             "there is no 'instanse' in losses; did you mean 'ins",
         ),
