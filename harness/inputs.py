@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.data import OpenDataset
+from harness.decoded import DecodedImages
 from harness.errors import TrainingError
 from harness.features import by_shape
 from harness.protocols import Encoder, Split
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from torch import Tensor
+
+    from harness.protocols.datasets import Pixels
 
     Floats = npt.NDArray[np.float32]
     Ints = npt.NDArray[np.int64]
@@ -151,15 +154,32 @@ class RowInputs:
 
 
 class PixelInputs:
-    """Images decoded and prepared for every batch, in worker processes where there are cores for them."""
+    """Images prepared for every batch, in worker processes where there are cores for them.
+
+    Args:
+        decoded: the images of the split at the encoder's `stored_size`; ``None``: each is decoded every time.
+    """
 
     views = 1
 
     def __init__(
-        self, dataset: OpenDataset, split: Split, encoder: Encoder, *, device: str, workers: int
+        self,
+        dataset: OpenDataset,
+        split: Split,
+        encoder: Encoder,
+        *,
+        device: str,
+        workers: int,
+        decoded: DecodedImages | None = None,
     ) -> None:
         self.dataset, self.split, self.encoder = dataset, split, encoder
-        self.device, self.workers = device, workers
+        self.device, self.workers, self.decoded = device, workers, decoded
+
+    def pixels(self, index: int) -> Pixels:
+        """Return image `index` of the split, (height, width, 3) uint8, as the encoder is to get it."""
+        if self.decoded is not None:
+            return self.decoded.pixels(index)
+        return self.dataset.pixels(self.split.records[index])
 
     def batches(self, order: Ints, views: Ints, size: int, seed: int | None) -> Iterator[Tensor]:
         """Yield prepared pixels; each image's augmentation depends on `seed` and the image, not on the worker."""
@@ -203,10 +223,11 @@ class _Pixels:
         import torch
 
         inputs = self.inputs
-        raw = inputs.dataset.pixels(inputs.split.records[index])
+        raw = inputs.pixels(index)
         with torch.random.fork_rng(devices=[]):
             if self.seed is not None:
-                torch.manual_seed(derive(self.seed, index))
+                # Not torch.manual_seed: that would seed the GPUs' generators as well, and leave them so.
+                torch.default_generator.manual_seed(derive(self.seed, index))
             return inputs.encoder.prepare(raw, training=self.seed is not None)
 
     def __len__(self) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.build import build
 from harness.data import OpenDataset
+from harness.decoded import load_decoded, stored_size
 from harness.errors import Interrupted, TrainingError
 from harness.execute.outcome import Workspace
 from harness.features import load_features, load_rows
@@ -94,11 +95,13 @@ def placed(root: nn.ModuleDict, device: str, *, channels_last: bool | None = Non
     return root
 
 
-def _teller(progress: Progress, note: str, workspace: Workspace) -> Callable[[int, int], None]:
-    """Return what tells of a split's features, and stops between two durable writes of the cache."""
+def _teller(
+    progress: Progress, note: str, workspace: Workspace, phase: str = "features"
+) -> Callable[[int, int], None]:
+    """Return what tells of a split's cache, and stops between two durable writes of it."""
 
     def tell(done: int, total: int) -> None:
-        progress("features", done, total, note)
+        progress(phase, done, total, note)
         if signal := workspace.stopping():
             raise Interrupted(signal)
 
@@ -109,7 +112,8 @@ def inherit(model: Model, weights: Mapping[str, Tensor]) -> None:
     """Start from the parent's weights; only losses and what was frozen in one of the stages may differ."""
     own = model.root.state_dict()
     shared = {name: tensor for name, tensor in weights.items() if name in own or not name.startswith("loss.")}
-    rest = tuple(name for name in own if name not in weights)
+    # A frozen part of the image encoder may not have been stored: it comes from its constructor.
+    rest = tuple(n for n in own if n not in weights and n.startswith(("image.", "loss.")))
     model.load(shared, rest)
 
 
@@ -137,6 +141,8 @@ def open_galleries(
 ) -> dict[str, Gallery]:
     """Prepare every split: cached features where there is a frozen part, else pixels; captions as the encoder's ids.
 
+    Pixels are decoded into a cache first where the encoder asks for it.
+
     Raises:
         Interrupted: a signal asked for the end, between two durable writes of the cache.
     """
@@ -145,8 +151,7 @@ def open_galleries(
         own = part if name == "train" else part_at_test(part)
         images: ImageInputs
         if own is None:
-            workers = 0 if workspace.threads < 3 else workspace.threads // 2
-            images = PixelInputs(dataset, split, model.image, device=workspace.device, workers=workers)
+            images = _pixels(workspace, dataset, split, model, progress)
         else:
             views = max(spec.stage.views, 1) if name == "train" else 1
             images = _cached(own, workspace, dataset, split, views, progress)
@@ -154,6 +159,17 @@ def open_galleries(
             split, images, prepare_captions(model.text, split.captions, workspace.device)
         )
     return galleries
+
+
+def _pixels(
+    workspace: Workspace, dataset: OpenDataset, split: Split, model: Model, progress: Progress
+) -> PixelInputs:
+    size, decoded = stored_size(model.image), None
+    if size is not None:
+        tell = _teller(progress, split.name, workspace, "decode")
+        decoded = load_decoded(workspace.home, dataset, split.records, size=size, progress=tell)
+    workers = 0 if workspace.threads < 3 else workspace.threads // 2
+    return PixelInputs(dataset, split, model.image, device=workspace.device, workers=workers, decoded=decoded)
 
 
 def _cached(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data import OpenDataset, open_dataset, protocol_of
+from harness.decoded import shrunk, stored_size
 from harness.errors import DataError, HarnessError, RunError, StoreError
 from harness.execute.assemble import build_model, frozen_part, part_at_test
 from harness.execute.outcome import Workspace
@@ -66,7 +67,9 @@ class Restored:
         try:
             with torch.inference_mode():
                 if self.part is None:
-                    rows = encoder(encoder.prepare(pixels, training=False)[None].to(self.device))
+                    size = stored_size(encoder)
+                    seen = pixels if size is None else shrunk(pixels, size)
+                    rows = encoder(encoder.prepare(seen, training=False)[None].to(self.device))
                 else:
                     view = self.part.view(pixels, 0)[None].to(self.device)
                     rows = encoder.head(self.part.compute(view))

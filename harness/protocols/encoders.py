@@ -14,6 +14,10 @@ class Encoder(Protocol):
 
     What it does with an input at test time is one view of an image, one reading of a caption. An encoder that sums
     over several says so in an attribute `test_view`, a `str`: it is part of the passport of its figures.
+
+    An image encoder that reads the same pixels epoch after epoch may ask, in an attribute `stored_size`, an `int` or
+    ``None``, that they are decoded once: `prepare` then gets every image with a shorter side of at most so many
+    pixels, scaled down by Pillow's bicubic filter, never enlarged. A frozen part gets images as they are.
     """
 
     def prepare(self, raw: Any, *, training: bool) -> Tensor:

@@ -23,6 +23,9 @@ def harness_encoders() -> list[EncoderSpec]:
             name="pixels", target="harness_toy.models:Direct", summary="No backbone", modality="image"
         ),
         EncoderSpec(
+            name="stored", target="harness_toy.models:Stored", summary="Decoded once", modality="image"
+        ),
+        EncoderSpec(
             name="constant", target="harness_toy.models:Constant", summary="One point", modality="text"
         ),
         EncoderSpec(name="words", target="harness_toy.models:Words", summary="Bag of words", modality="text"),

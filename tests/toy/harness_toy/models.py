@@ -83,6 +83,18 @@ class Direct(nn.Module):
         return self.top(functional.dropout(batch, 0.2, self.training))
 
 
+class Stored(Direct):
+    """Reads images that were decoded once, with a shorter side of `stored_size` pixels, and repeats them to 4 x 4."""
+
+    def __init__(self, *, dim: int, stored_size: int | None = 2) -> None:
+        super().__init__(dim=dim)
+        self.stored_size = stored_size
+
+    def prepare(self, raw: np.ndarray, *, training: bool) -> Tensor:
+        note(f"prepare {raw.shape}")
+        return super().prepare(np.resize(raw, (4, 4, 3)), training=training)
+
+
 class Words(nn.Module):
     """A bag of words. TOY_SLEEP seconds pass at each training step, so that a test can hit one."""
 
