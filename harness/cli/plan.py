@@ -195,7 +195,7 @@ def _print_estimate(estimate: Estimate, home: Path) -> None:
         features = estimate.feature_seconds
         _line(
             f"estimate for {known} of them: {duration(estimate.seconds)}"
-            + (f", of it {duration(features)} for features of frozen parts" if features else "")
+            + (f", of it {duration(features)} for cached features and images" if features else "")
             + f"; sharing saves {duration(estimate.shared_seconds)} of training"
         )
         _line(

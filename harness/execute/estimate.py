@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import HarnessError
+from harness.execute.caches import Reading
 from harness.execute.costs import Known, cost_key, known_costs
 from harness.execute.disk import TENSOR, free_bytes, record_bytes
-from harness.execute.measure import Bench, Features, Measured
+from harness.execute.measure import Bench, Measured
 from harness.execute.outcome import Workspace
-from harness.features import missing_images
 from harness.plan import Plan, RunSpec
 from harness.store import Store
 
@@ -28,9 +28,9 @@ class RunEstimate:
 
     Attributes:
         seconds: of the run itself; ``None`` where it cannot be told.
-        feature_seconds: of features that it is the first to need.
+        feature_seconds: of features and decoded images that it is the first to need.
         bytes: that it stores.
-        feature_bytes: of those features.
+        feature_bytes: of those.
         passing_bytes: of its checkpoint, which is deleted when it ends.
         source: whether steps were ``measured`` now, or finished runs ``stored`` what they took; ``none``.
         reason: why it cannot be told.
@@ -65,17 +65,17 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Seconds of all runs that could be estimated, features included."""
+        """Seconds of all runs that could be estimated, what they cache included."""
         return sum((run.seconds or 0.0) + run.feature_seconds for run in self.runs.values())
 
     @property
     def feature_seconds(self) -> float:
-        """Seconds of features that are not cached yet."""
+        """Seconds of features and decoded images that are not cached yet."""
         return sum(run.feature_seconds for run in self.runs.values())
 
     @property
     def bytes(self) -> int:
-        """Bytes that will be stored, features included."""
+        """Bytes that will be stored, caches included."""
         return sum(run.bytes + run.feature_bytes for run in self.runs.values())
 
     @property
@@ -171,10 +171,10 @@ class _Sums:
         self.saved[run.fingerprint] = names
         weights = sum(found.sizes[name] + TENSOR for name in names)
         seconds, size = 0.0, 0.0
-        for features in found.features:
-            missing = self._claim(features)
-            seconds += missing * features.image_seconds
-            size += missing * features.image_bytes
+        for reading in found.readings:
+            missing = self._claim(reading)
+            seconds += missing * reading.image_seconds
+            size += missing * reading.image_bytes
         return RunEstimate(
             seconds=found.cost.seconds(run.stage),
             feature_seconds=seconds,
@@ -185,12 +185,12 @@ class _Sums:
             source="measured",
         )
 
-    def _claim(self, features: Features) -> int:
-        """Return how many images no cache and no earlier run of the plan has features of."""
-        if features.address in self.claimed:
+    def _claim(self, reading: Reading) -> int:
+        """Return how many images no cache has and no earlier run of the plan will have put there."""
+        if reading.address in self.claimed:
             return 0
-        self.claimed.add(features.address)
-        return missing_images(self.workspace.home, features.address, features.images)
+        self.claimed.add(reading.address)
+        return reading.missing(self.workspace.home)
 
     def _inherited(self, run: RunSpec) -> frozenset[str]:
         """Return the names of the weights that the parent stores, or has stored."""

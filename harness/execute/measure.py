@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data import OpenDataset, open_dataset
 from harness.evaluate import embed
-from harness.execute.assemble import Gallery, build_model, frozen_part, open_galleries, part_at_test
+from harness.execute.assemble import Gallery, build_model, frozen_part, open_galleries
+from harness.execute.caches import Caches, Reading
 from harness.execute.costs import Cost
 from harness.execute.disk import gallery_bytes
 from harness.execute.outcome import Workspace
 from harness.execute.settings import settle
-from harness.features import feature_key, load_features, load_rows
 from harness.inputs import prepare_captions
 from harness.model import Model, matches
 from harness.plan import RunSpec
-from harness.protocols import SPLITS, ClosedFormLoss, FrozenPart, Record, Split
+from harness.protocols import SPLITS, ClosedFormLoss, FrozenPart, Split
 from harness.ranking import rank
 from harness.step import Numerics
 from harness.task import Task
@@ -35,20 +35,10 @@ WARM, STEPS = 2, 3
 PATIENCE = 20.0
 """Seconds of training after which one measured step has to do."""
 IMAGES = 64
-"""Images that features and a look at val are measured on; a batch, if that is more."""
+"""Images that a look at val is measured on, and steps; a batch, if that is more."""
 FITS = (32, 128)
 """Images on which an objective in closed form is solved, to tell what each of them takes."""
 _NEVER = 10**9
-
-
-@dataclass(frozen=True, kw_only=True)
-class Features:
-    """Features that a run reads from the cache: where they lie, of how many images, and what each takes."""
-
-    address: str
-    images: int
-    image_seconds: float
-    image_bytes: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +50,7 @@ class Measured:
         spared: names that a run does not store, unless its parent did.
         moments: bytes that the optimiser keeps, in a checkpoint only.
         gallery: bytes of embeddings and ranks of the test split.
-        features: what it reads from the cache.
+        readings: what it reads from caches.
     """
 
     cost: Cost
@@ -68,7 +58,7 @@ class Measured:
     spared: frozenset[str]
     moments: int
     gallery: int
-    features: tuple[Features, ...]
+    readings: tuple[Reading, ...]
 
 
 class Bench:
@@ -82,7 +72,7 @@ class Bench:
     def __init__(self, workspace: Workspace, folder: Path) -> None:
         self.workspace = replace(workspace, home=folder)
         self.datasets: dict[str, OpenDataset] = {}
-        self.rates: dict[str, tuple[float, float]] = {}
+        self.caches = Caches(folder, workspace.device)
 
     def measure(self, spec: RunSpec) -> Measured:
         """Build the model of a run and measure its parts.
@@ -106,34 +96,8 @@ class Bench:
         model = build_model(spec, self.workspace, dataset, splits["train"], _silent, load=stand_in)
         part = frozen_part(spec, model)
         built = time.monotonic() - begun
-        features = [
-            self._features(own, dataset, split, view)
-            for own, split, view in _wanted(spec, part, splits, asked)
-        ]
-        return _Run(self, spec, dataset, splits, model, part).measured(built, tuple(features))
-
-    def _features(self, part: FrozenPart, dataset: OpenDataset, split: Split, view: int) -> Features:
-        contents = [dataset.content(record) for record in split.records]
-        address = feature_key(part, contents, view, self.workspace.device)
-        kind = f"{part.key} {part.shape}"
-        if kind not in self.rates:
-            self.rates[kind] = self._rate(part, dataset, split.records[:IMAGES])
-        seconds, size = self.rates[kind]
-        return Features(address=address, images=len(split.records), image_seconds=seconds, image_bytes=size)
-
-    def _rate(self, part: FrozenPart, dataset: OpenDataset, records: Sequence[Record]) -> tuple[float, float]:
-        """Return seconds and bytes of one image, through the code that fills the cache."""
-        home, device = self.workspace.home / f"rate-{len(self.rates)}", self.workspace.device
-        load: Callable[..., Any] = load_features
-        view = {"view": 0}
-        if -1 in part.shape:
-            load, view = load_rows, {}
-        part.compute(part.view(dataset.pixels(records[0]), 0)[None].to(device))  # the first is slower
-        begun = time.monotonic()
-        load(home, part, dataset, records, device=device, progress=lambda done, total: None, **view)
-        seconds = time.monotonic() - begun
-        size = sum(path.stat().st_size for path in home.glob("features/*/*.safetensors"))
-        return seconds / len(records), size / len(records)
+        readings = self.caches.readings(spec, dataset, splits, model, part, asked)
+        return _Run(self, spec, dataset, splits, model, part).measured(built, readings)
 
 
 class _Run:
@@ -151,7 +115,7 @@ class _Run:
         self.workspace, self.spec, self.dataset, self.splits = bench.workspace, spec, dataset, splits
         self.model, self.part = model, part
 
-    def measured(self, built: float, features: tuple[Features, ...]) -> Measured:
+    def measured(self, built: float, readings: tuple[Reading, ...]) -> Measured:
         spec, model = self.spec, self.model
         closed = any(isinstance(loss, ClosedFormLoss) for loss in model.losses.values())
         epoch = self._closed() if closed else self._epoch()
@@ -176,7 +140,7 @@ class _Run:
             spared=spared,
             moments=0 if closed else trained * (2 if spec.stage.optimizer == "adamw" else 1),
             gallery=gallery_bytes(self.splits["test"], spec.dim, self.workspace.home),
-            features=features,
+            readings=readings,
         )
 
     def _gallery(self, name: str, images: int) -> Gallery:
@@ -256,18 +220,6 @@ class _Run:
 
 class _Enough(BaseException):
     """Leaves a training whose steps have been measured. No error: nothing catches it by accident."""
-
-
-def _wanted(
-    spec: RunSpec, part: FrozenPart | None, splits: dict[str, Split], asked: Sequence[FrozenPart]
-) -> list[tuple[FrozenPart, Split, int]]:
-    """Return the features that a run reads: part, split and view."""
-    found = [(own, splits["train"], 0) for own in asked[:1]]
-    for name, split in splits.items():
-        own = part if name == "train" else part_at_test(part)
-        if own is not None:
-            found += [(own, split, view) for view in range(spec.stage.views if name == "train" else 1)]
-    return found
 
 
 def _stand_in(part: FrozenPart, count: int) -> npt.NDArray[np.float32]:

@@ -22,7 +22,7 @@ def test_a_plan_tells_time_and_disk_before_anything_starts(invoke: Invoke, tmp_p
     assert not (tmp_path / "home").exists()
     assert "4 cells, 5 trainings naively, 4 distinct, 4 to do" in out
     assert "estimate for 4 of them: " in out
-    assert "for features of frozen parts; sharing saves " in out
+    assert "for cached features and images; sharing saves " in out
     assert "estimate of disk: " in out
     assert "from steps of 3 combinations measured now" in out
     rows = [line.split("│") for line in out.splitlines() if line.startswith("│")]
