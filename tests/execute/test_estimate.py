@@ -25,7 +25,9 @@ def stored_bytes(home: Path, fingerprint: str) -> int:
 
 
 def cached_bytes(home: Path) -> int:
-    return sum(path.stat().st_size for path in home.glob("features/*/*.safetensors"))
+    """Return the bytes of features and decoded images."""
+    caches = (home / "features", home / "decoded")
+    return sum(path.stat().st_size for cache in caches for path in cache.glob("*/*.safetensors"))
 
 
 @pytest.fixture

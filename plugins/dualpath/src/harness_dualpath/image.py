@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -15,7 +16,7 @@ from harness_dualpath.backbone import BackboneNorm, Scaled, create, data_config,
 from harness_dualpath.frozen import FrozenBackbone, FrozenTraining
 from harness_dualpath.layers import Embed, linear, norm
 from harness_dualpath.prefix import Cut, find_cut
-from harness_dualpath.views import DRAWS, views_of
+from harness_dualpath.views import DRAWS, WHOLE, views_of
 from harness_dualpath.whole import Window, find_window, whole_features
 
 
@@ -44,6 +45,12 @@ class ImageCNN(nn.Module):
         test_views: what val and test images are embedded from: ``centre``, one view; ``whole``, as in the paper: the
             whole image and its mirror, the head at every position of the feature map, summed.
         test_crop, crop_size, crop_aspect, flip: see `harness_dualpath.views.Views`.
+        stored_scale: shorter side of the images that the harness decodes once for a stage that reads pixels, as part
+            of a view's longer side, at least 1: 256 pixels for views of 224, as in the authors' code. ``None``:
+            nothing is stored, and views are cut from the image as it is, decoded every time.
+
+    Attributes:
+        stored_size: that side in pixels, or ``None``.
 
     Raises:
         ParameterError: if the backbone is unknown, its weights cannot be had, a number is out of range, or it
@@ -70,10 +77,18 @@ class ImageCNN(nn.Module):
         crop_size: float = 0.8,
         crop_aspect: float = 4 / 3,
         flip: float = 0.5,
+        stored_scale: float | None = WHOLE,
     ) -> None:
         super().__init__()
         if not cut_size >= 0:
             raise ParameterError(f"image encoder: cut_size is {cut_size}, not at least 0")
+        least = WHOLE if test_views == "whole" else 1.0
+        if stored_scale is not None and not least <= stored_scale < math.inf:
+            raise ParameterError(
+                f"image encoder: stored_scale is {stored_scale}, not at least {least:.4g}, what test_views: "
+                f"{test_views} is cut from",
+                hint="Leave it out for 256/224, or set null to store nothing.",
+            )
         self.name, self.backbone_norm, self.cut_size = backbone, backbone_norm, cut_size
         self.cut: Cut | None = None
         self.backbone = create(backbone, weights)
@@ -103,6 +118,8 @@ class ImageCNN(nn.Module):
                 steps["hidden_dropout"] = nn.Dropout(hidden_dropout)
         except ValueError as error:
             raise ParameterError(f"image encoder: {error}") from error
+        side = max(self.views.height, self.views.width)
+        self.stored_size = None if stored_scale is None else round(stored_scale * side)
         self.scaled = Scaled(config["mean"], config["std"])
         self.projection = nn.Sequential(OrderedDict(steps, embed=ending))
         self.window: Window | None = None
