@@ -36,6 +36,8 @@ COLUMNS = {
 }
 """Column of a leaderboard, as `table_rows` names it -> column of the excerpt."""
 Row = dict[str, str]
+LETTER = r" \\\[[A-Z]\\\]"
+"""What marks rows of one protocol in a table that holds several."""
 
 
 def block(text: str, name: str) -> re.Match[str]:
@@ -122,6 +124,9 @@ def excerpt() -> str:
 
 
 def _table(rows: Sequence[Row]) -> str:
+    letters = {found.group() for row in rows if (found := re.search(LETTER, row["Method"]))}
+    if len(letters) == 1:  # all of one protocol: the letter tells them from rows that are not shown
+        rows = [{**row, "Method": re.sub(LETTER, "", row["Method"])} for row in rows]
     align = ["---" if column in ("Method", "Textual") else "---:" for column in COLUMNS]
     lines = [COLUMNS.values(), align, *([row[column] for column in COLUMNS] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

