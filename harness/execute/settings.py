@@ -15,3 +15,4 @@ def settle(workspace: Workspace) -> None:
     # No TF32: float32 is to mean it on a GPU, too.
     torch.backends.cuda.matmul.fp32_precision = "ieee"
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    torch.backends.cudnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]
