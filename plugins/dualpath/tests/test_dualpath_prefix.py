@@ -1,11 +1,12 @@
-"""A backbone that is frozen in part: what is cached, that nothing else changes, and what each normalisation does."""
+"""A backbone that is frozen in part: what is cached, and that nothing else changes."""
 
 from __future__ import annotations
 
 import copy
 import pickle
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pytest
@@ -14,9 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.api import CachedEncoder, FrozenPart, ParameterError
-from harness_dualpath.backbone import create
 from harness_dualpath.image import ImageCNN
-from harness_dualpath.prefix import Cut, find_cut
 
 RESNET = ("backbone.conv1.*", "backbone.bn1.*", "backbone.layer[123].*")
 EFFICIENTNET = ("backbone.conv_stem.*", "backbone.bn1.*", "backbone.blocks.[01].*")
@@ -36,8 +35,6 @@ def encoder(backbone: str = "test_resnet", seed: int = 0, **parameters: object) 
 
 def freeze(model: ImageCNN, frozen: Sequence[str]) -> None:
     """Do as the harness does before training."""
-    from fnmatch import fnmatchcase
-
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not any(fnmatchcase(name, glob) for glob in frozen))
 
@@ -225,127 +222,6 @@ def test_activations_larger_than_wanted_are_not_cached() -> None:
         encoder(cut_size=-1)
 
 
-class Custom(nn.Module):
-    """A small network around a forward pass of its own."""
-
-    def __init__(self, body: Callable[[Custom, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.first, self.second = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 5, 1)
-        self.drop, self.norm, self.body = nn.Dropout(0.5), nn.BatchNorm2d(4, affine=False), body
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.body(self, x)
-
-
-def custom(body: Callable[[Custom, Tensor], Tensor], *, norm_trains: bool = True) -> Cut | None:
-    torch.manual_seed(0)
-    model = Custom(body)
-    modes = [module.training for module in model.modules()]
-    sample = torch.rand(3, 3, 6, 6)
-    trained = {"second.weight", "second.bias"}
-    cut = find_cut(model, trained, sample, largest=10**6, other_than=(5,), norm_trains=norm_trains)
-    assert [module.training for module in model.modules()] == modes
-    return cut
-
-
-def test_a_graph_is_cut_where_one_tensor_crosses() -> None:
-    def pooled(x: Tensor) -> Tensor:
-        return x.mean((2, 3))
-
-    plain = custom(lambda m, x: pooled(m.second(m.first(x).relu())))
-    assert plain is not None
-    assert plain.name == "relu"
-    # The input crosses, too; the size of a batch is no tensor.
-    assert custom(lambda m, x: pooled(m.second(m.first(x)) + x.sum(1, keepdim=True))) is None
-    fork = custom(lambda m, x: pooled((y := m.first(x)).mean(1, True) + m.second(y.relu() + y.sigmoid())))
-    assert fork is not None
-    assert fork.name == "first"
-    sized = custom(lambda m, x: m.second(m.first(x)).flatten(1).view(x.shape[0], -1))
-    assert sized is None
-
-
-def test_what_differs_in_training_is_no_prefix() -> None:
-    def dropped(m: Custom, x: Tensor) -> Tensor:
-        return m.second(m.drop(m.first(x))).mean((2, 3))
-
-    def normalised(m: Custom, x: Tensor) -> Tensor:
-        return m.second(m.norm(m.first(x))).mean((2, 3))
-
-    def functional(m: Custom, x: Tensor) -> Tensor:
-        return m.second(nn.functional.dropout(m.first(x), 0.5, m.training)).mean((2, 3))
-
-    cuts = [custom(dropped), custom(normalised), custom(normalised, norm_trains=False)]
-    assert [cut and cut.name for cut in cuts] == ["first", "first", "norm"]
-    assert custom(functional) is None
-
-
-def test_a_model_that_cannot_be_traced_has_no_prefix() -> None:
-    def branching(m: Custom, x: Tensor) -> Tensor:
-        y = m.first(x)
-        return m.second(y if y.sum() > 0 else -y).mean((2, 3))
-
-    def mixing(m: Custom, x: Tensor) -> Tensor:  # inputs of a batch are not apart
-        return m.second(m.first(x)).mean((2, 3)).cumsum(0)
-
-    assert custom(branching) is None
-    assert custom(mixing) is None
-    assert custom(lambda m, x: m.second(m.first(x)[:1]).mean((2, 3))) is None
-
-
-def modes(model: ImageCNN) -> dict[str, bool]:
-    return {
-        name: module.training
-        for name, module in model.backbone.named_modules()
-        if isinstance(module, nn.BatchNorm2d)
-    }
-
-
-def test_normalisation_in_training_by_name() -> None:
-    frozen = (*RESNET, "backbone.layer4.0.bn2.*")
-    expected = {"stored": {"layer4.0.bn1", "layer4.0.bn3"}, "evaluation": set(), "batch": None}
-    for setting, trains in expected.items():
-        model = encoder("resnet26", backbone_norm=setting)
-        freeze(model, frozen)
-        found = {name for name, training in modes(model.train()).items() if training}
-        everything = set(modes(model))
-        wanted = (
-            everything if trains is None else {n for n in everything if n.startswith("layer4") and trains}
-        )
-        assert found == wanted - ({"layer4.0.bn2"} if trains else set())
-        assert model.projection.training
-        assert not any(modes(model.eval()).values())
-        freeze(model, ())
-        assert all(modes(model.train()).values()) == (setting != "evaluation")
-        assert model.backbone.training
-
-
-def test_evaluation_keeps_statistics_while_weights_train() -> None:
-    model = encoder(backbone_norm="evaluation")
-    before = copy.deepcopy(model.state_dict())
-    model.train()(views()).sum().backward()
-    after = model.state_dict()
-    assert all(torch.equal(after[name], before[name]) for name in after if "backbone" in name)
-    assert all(parameter.grad is not None for parameter in model.backbone.parameters())
-    # What is frozen is cached as with stored statistics, under the same address.
-    part, stored = model.frozen_part(RESNET), encoder().frozen_part(RESNET)
-    assert part is not None
-    assert stored is not None
-    assert part.key == stored.key
-    freeze(model, RESNET)
-    assert close(model.train().head(part.compute(views())), model(views()))
-    assert encoder(backbone_norm="batch").frozen_part(RESNET) is None
-
-
-def test_dropout_follows_the_module_that_it_stands_in() -> None:
-    model = encoder()
-    model.backbone.layer1.add_module("drop", nn.Dropout(0.5))
-    model.backbone.layer4.add_module("drop", nn.Dropout(0.5))
-    freeze(model, RESNET)
-    model.train()
-    assert not model.backbone.layer1.drop.training
-    assert model.backbone.layer4.drop.training
-
-
 def test_a_cut_encoder_is_copied_pickled_and_compiled() -> None:
     model = encoder()
     freeze(model, RESNET)
@@ -361,19 +237,6 @@ def test_a_cut_encoder_is_copied_pickled_and_compiled() -> None:
     assert torch.equal(model.head(features), expected)
     compiled = torch.compile(lambda batch: model.head(batch), backend="eager")
     assert torch.allclose(compiled(features), expected)
-
-
-def test_the_laptop_profile_is_cut_after_its_frozen_blocks() -> None:
-    torch.manual_seed(0)
-    model = create("tf_efficientnet_lite0", None)
-    trained = {n for n, _ in model.named_parameters() if n.startswith(("blocks.6", "conv_head", "bn2"))}
-    cut = find_cut(
-        model, trained, torch.rand(2, 3, 224, 224), largest=10**5, other_than=(1280,), norm_trains=True
-    )
-    assert cut is not None
-    assert (cut.name, cut.shape) == ("blocks_5", (192, 7, 7))
-    assert not any(name in trained for name, _ in cut.prefix.named_parameters())
-    assert {name for name, _ in cut.suffix.named_parameters()} == trained
 
 
 def test_views_of_a_photograph_go_through_the_prefix() -> None:

@@ -68,9 +68,8 @@ def _features(backbone: nn.Module, images: Tensor, window: Window) -> Tensor:
     pooled = []
     for seen in (images, images.flip(-1)):
         found = _map(backbone, seen)
-        windows = found.unfold(2, window[0], 1).unfold(
-            3, window[1], 1
-        )  # (batch, channels, rows, columns, *window)
+        # (batch, channels, rows, columns, *window)
+        windows = found.unfold(2, window[0], 1).unfold(3, window[1], 1)
         positions = windows.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
         pooled.append(torch.unflatten(_pooled(backbone, positions), 0, (len(images), -1)))
     return torch.cat(pooled, dim=1)
