@@ -18,8 +18,14 @@ from harness.specs import DatasetSpec, Kind
 
 HARNESS_VALUES = ("dim", "classes", "captions", "seed", "train_features")
 """What encoders and losses get from the harness, if they name it; no registry entry sets it."""
+EVALUATOR_VALUES = ("source",)
+"""What evaluators get: the folder that the dataset was prepared from, a `Path`, or ``None`` if it is generated."""
 
-_GIVEN: Mapping[Kind, tuple[str, ...]] = {"encoder": HARNESS_VALUES, "loss": HARNESS_VALUES}
+_GIVEN: Mapping[Kind, tuple[str, ...]] = {
+    "encoder": HARNESS_VALUES,
+    "loss": HARNESS_VALUES,
+    "evaluator": EVALUATOR_VALUES,
+}
 _METHODS: Mapping[Kind, tuple[str, ...]] = {
     "dataset": ("annotations",),
     "encoder": ("prepare", "__call__"),
@@ -32,7 +38,7 @@ def build(part: Part, kind: Kind, catalog: Catalog, **harness_values: Any) -> An
     """Build the component of a part.
 
     Args:
-        harness_values: `dim`, `classes`, `captions`, `seed`, `train_features`; the component gets those that it names.
+        harness_values: of `HARNESS_VALUES` or `EVALUATOR_VALUES`; the component gets those that it names.
 
     Raises:
         InputError: if no plugin declares the component.

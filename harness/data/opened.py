@@ -46,12 +46,14 @@ class OpenDataset:
         passport: hash over splits, ids, captions and images; results compare only under the same one.
         records: all of them, in the order of the source.
         images: where their images come from.
+        source: folder that it was prepared from; ``None`` if it is generated.
     """
 
     name: str
     passport: str
     records: tuple[Record, ...]
     images: Images
+    source: Path | None = None
     _splits: dict[str, Split] = field(default_factory=dict, repr=False)
 
     def split(self, name: str, limit: int | None = None) -> Split:
@@ -173,7 +175,8 @@ def open_dataset(part: Part, root: Path, catalog: Catalog) -> OpenDataset:
             hint=_command(part, "its new place"),
         )
     images = PreparedImages(part.name, source.resolve(), {item.record.image: item for item in stored})
-    return OpenDataset(part.name, manifest.protocol, tuple(item.record for item in stored), images)
+    records = tuple(item.record for item in stored)
+    return OpenDataset(part.name, manifest.protocol, records, images, source)
 
 
 def protocol_of(part: Part, root: Path, spec: DatasetSpec) -> str:

@@ -146,7 +146,7 @@ def score(
     )
     figures = dict(result.figures)
     for name, part in missing.items():
-        evaluator = build(part, "evaluator", workspace.catalog)
+        evaluator = build(part, "evaluator", workspace.catalog, source=dataset.source)
         figures[name] = {**_identity(part), "values": judge(name, evaluator, ranking)}
     updated = Result(**{**vars(result), "figures": figures})
     store.update(updated)

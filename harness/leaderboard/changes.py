@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from harness.leaderboard.groups import Group, names, statistic
 from harness.leaderboard.markdown import escape, pipe_table
 from harness.leaderboard.published import NONE
-from harness.leaderboard.tables import EVALUATOR, OTHER_PROTOCOL, cell, duration, millions, spread
+from harness.leaderboard.tables import EVALUATOR, OTHER_PROTOCOL, cell, parameters, training
 
 REFERENCES = ("instance", "full")
 ABOUT = (
@@ -41,8 +41,8 @@ def _table(groups: Sequence[Group], letters: Mapping[str, str]) -> str:
                 cell(group.rsum(EVALUATOR)),
                 str(len(group.rows)),
                 *_difference(group, base),
-                spread([millions(member.parameters) for member in group.rows]),
-                duration(sum(member.train_seconds for member in group.rows) / len(group.rows)),
+                parameters(group),
+                training(group),
             ]
         )
     return pipe_table(("Variant", "Method", *_FIGURES), cells, figures=range(2, 2 + len(_FIGURES)))

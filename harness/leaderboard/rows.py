@@ -32,7 +32,7 @@ class Row:
         metrics: ``<evaluator>.<figure>``, rates as fractions, such as ``recall.i2t.recall@1``.
         val_rsum: rSum on val of the weights that were kept, 0..600.
         images: number of test images; `captions`, of test captions.
-        parameters: number of trained parameters.
+        parameters: number of trained parameters; ``None``, as what training cost, where nobody told.
         date: of the run, ISO 8601.
         source_revision: commit that the run was made with; empty outside a checkout.
         recipe: hash of all that the fingerprint covers but the seed. Seeds are averaged within one recipe.
@@ -54,11 +54,11 @@ class Row:
     val_rsum: float | None
     images: int
     captions: int
-    parameters: int
-    train_seconds: float
-    peak_memory_bytes: int
-    epochs: int
-    best_epoch: int
+    parameters: int | None
+    train_seconds: float | None
+    peak_memory_bytes: int | None
+    epochs: int | None
+    best_epoch: int | None
     hardware: str
     versions: Mapping[str, str]
     command: str

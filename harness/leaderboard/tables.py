@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from harness.leaderboard.groups import Group, Statistic, names, passport_letters
 from harness.leaderboard.markdown import escape, pipe_table
 from harness.leaderboard.published import LOST, MARKS, NONE, OTHER_SPLIT, Published
+
+_Number = TypeVar("_Number", int, float)
 
 COLUMNS = tuple(
     f"{side}.{name}"
@@ -134,9 +137,9 @@ def _measured(group: Group, name: str, evaluator: str, letters: dict[str, str]) 
             *(_cell(figure, column) for figure, column in zip(figures, COLUMNS, strict=True)),
             cell(group.rsum(evaluator)),
             str(len(group.rows)),
-            spread([millions(member.parameters) for member in group.rows]),
-            duration(sum(member.train_seconds for member in group.rows) / len(group.rows)),
-            span([member.epochs for member in group.rows]),
+            parameters(group),
+            training(group),
+            span(known(member.epochs for member in group.rows)),
             "measured",
             f"`{short(row.passport)}`",
         ),
@@ -162,6 +165,23 @@ def short(passport: str) -> str:
     return "".join(c for c in passport if c.isalnum() and c.isascii())[:8] or "none"
 
 
+def parameters(group: Group) -> str:
+    """Return the trained parameters of all rows, or a dash where nobody told."""
+    counts = known(row.parameters for row in group.rows)
+    return spread([millions(count) for count in counts]) if counts else NONE
+
+
+def training(group: Group) -> str:
+    """Return the mean training time of the rows, or a dash where nobody told."""
+    seconds = known(row.train_seconds for row in group.rows)
+    return duration(sum(seconds) / len(seconds)) if seconds else NONE
+
+
+def known(values: Iterable[_Number | None]) -> list[_Number]:
+    """Return the values that are known."""
+    return [value for value in values if value is not None]
+
+
 def millions(count: int) -> str:
     """Return a number of parameters as the literature writes it: 36.3 M."""
     return (
@@ -181,7 +201,9 @@ def duration(seconds: float) -> str:
 
 
 def span(counts: Sequence[int]) -> str:
-    """Return ``40``, or ``40-55`` where the seeds differ."""
+    """Return ``40``, or ``40-55`` where the seeds differ, or a dash where nobody told."""
+    if not counts:
+        return NONE
     return str(min(counts)) if min(counts) == max(counts) else f"{min(counts)}-{max(counts)}"
 
 

@@ -1,0 +1,1 @@
+"""Evaluators over more than one right answer, and over people's judgments."""
