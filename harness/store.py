@@ -25,7 +25,7 @@ from harness.errors import StoreError
 if TYPE_CHECKING:
     from torch import Tensor
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "manifest.json"
 
 
@@ -35,7 +35,8 @@ class Result:
 
     Attributes:
         spec: the resolved run, as it was fingerprinted.
-        passport: hash of ids, captions, splits, test view and tie policy: what the figures may be compared with.
+        passport: hash of `protocol`: what the figures may be compared with.
+        protocol: its parts, see `harness.passport`; empty in results of versions that kept the hash alone.
         figures: evaluator -> {"revision": int, "params": {...}, "values": {figure: float}}.
         val_rsum: rSum on val of the weights that were kept, 0..600.
         cost: seconds, bytes and counts: train_seconds, peak_memory_bytes, parameters, ...
@@ -56,6 +57,7 @@ class Result:
     cost: Mapping[str, float]
     provenance: Mapping[str, Any]
     notes: Sequence[str] = field(default_factory=tuple)
+    protocol: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
 
 

@@ -20,7 +20,7 @@ from harness.leaderboard import (
     write,
     write_curves,
 )
-from harness.plan import RunSpec
+from harness.plan import Part, RunSpec
 from harness.store import Store
 
 ROWS = "results.jsonl"
@@ -101,8 +101,15 @@ def row_of(outcome: Outcome, recipe: Mapping[str, str]) -> Row:
         date=result.provenance["finished"],
         source_revision=result.provenance["revision"],
         recipe=recipe[result.fingerprint],
+        protocol=dict(result.protocol),
+        evaluators={evaluator.name: _identity(evaluator) for evaluator in cell.evaluators},
         limit=result.limit,
     )
+
+
+def _identity(evaluator: Part) -> str:
+    settings = ", ".join(f"{key}: {value}" for key, value in sorted(evaluator.params.items()))
+    return f"{evaluator.use} {evaluator.revision}" + (f" ({settings})" if settings else "")
 
 
 def public(command: str) -> str:

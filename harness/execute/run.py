@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -19,16 +18,15 @@ from harness.execute.outcome import Listener, Workspace
 from harness.execute.provenance import PeakMemory, hardware, versions
 from harness.execute.settings import settle
 from harness.model import Model, matches
+from harness.passport import passport, protocol
 from harness.plan import Part, RunSpec
-from harness.protocols import SPLITS, Informing, Split
+from harness.protocols import SPLITS, Informing
 from harness.ranking import collapsed, rsum
 from harness.specs import Kind
 from harness.step import Numerics
 from harness.store import Result, Store
 from harness.task import Task, Trained
 from harness.train import train
-
-POLICY = "pessimistic ties, cosine"
 
 
 def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listener) -> Result:
@@ -100,11 +98,13 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listene
     cost = _cost(model, frozen, trained)
     cost |= {"prepare_seconds": ready - started, "test_seconds": time.monotonic() - begun}
     cost["peak_memory_bytes"] = memory.bytes()
+    parts = protocol(test.split, dataset.content, model.image, model.text)
     result = Result(
         fingerprint=spec.fingerprint,
         spec=spec.as_dict(),
         dataset=spec.dataset.name,
-        passport=passport(test.split, model),
+        passport=passport(parts),
+        protocol=parts,
         images=len(test.split.records),
         captions=len(test.split.captions),
         limit=spec.limit,
@@ -171,20 +171,6 @@ def _identity(part: Part) -> dict[str, Any]:
 
 def _stored_identity(figures: Mapping[str, Any] | None) -> dict[str, Any]:
     return {key: value for key, value in (figures or {}).items() if key != "values"}
-
-
-def passport(split: Split, model: Model) -> str:
-    """Return the hash of what the figures may be compared with: ids, positives, tie policy, test-time features."""
-    views = [str(getattr(encoder, "test_view", "single view")) for encoder in (model.image, model.text)]
-    content = [
-        POLICY,
-        *views,
-        split.name,
-        list(split.image_ids),
-        list(split.captions),
-        split.caption_image.tolist(),
-    ]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def _notes(model: Model) -> list[str]:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +17,7 @@ from harness.errors import InputError, StoreError
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,9 @@ class Row:
         labels: axis -> label of the cell, such as ``{"dataset": "flickr8k", "seed": "0"}``.
         dataset: the dataset's name in registry.yaml; `dataset_title` is its name for people.
         fingerprint: of the run.
-        passport: hash of the protocol; figures with different passports are not comparable.
+        passport: hash of `protocol`; figures with different passports are not comparable.
+        protocol: parts of the passport, see `harness.passport`; empty where only the hash was kept.
+        evaluators: evaluator -> component, revision and parameters, as text.
         metrics: ``<evaluator>.<figure>``, rates as fractions, such as ``recall.i2t.recall@1``.
         val_rsum: rSum on val of the weights that were kept, 0..600.
         images: number of test images; `captions`, of test captions.
@@ -65,6 +67,8 @@ class Row:
     date: str
     source_revision: str
     recipe: str = ""
+    protocol: Mapping[str, str] = field(default_factory=dict)
+    evaluators: Mapping[str, str] = field(default_factory=dict)
     limit: int | None = None
     schema: int = SCHEMA
 

@@ -13,7 +13,8 @@ class Encoder(Protocol):
     """Maps images or captions to embeddings. A `torch.nn.Module`.
 
     What it does with an input at test time is one view of an image, one reading of a caption. An encoder that sums
-    over several says so in an attribute `test_view`, a `str`: it is part of the passport of its figures.
+    over several says so in an attribute `test_view`, a `str`: it is part of the passport of its figures. So is
+    `preprocessing` of an image encoder, a `str` too: what of an image it sees at test time, and at which size.
 
     An image encoder that reads the same pixels epoch after epoch may ask, in an attribute `stored_size`, an `int` or
     ``None``, that they are decoded once: `prepare` then gets every image with a shorter side of at most so many

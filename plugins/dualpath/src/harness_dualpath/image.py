@@ -126,6 +126,7 @@ class ImageCNN(nn.Module):
         if test_views == "whole":
             self.window = find_window(self.backbone, backbone, self.scaled, self.views)
             self.test_view = "whole image + mirror"  # named in the passport
+        self.preprocessing = self.views.seen(whole=self.window is not None)
 
     def train(self, mode: bool = True) -> ImageCNN:
         """Set training mode; of the backbone, what `backbone_norm` says stays in evaluation mode."""

@@ -64,6 +64,12 @@ class Views:
         fields = " ".join(f"{name}={value}" for name, value in vars(self).items())
         return f"{fields} pillow={PIL.__version__}"
 
+    def seen(self, *, whole: bool) -> str:
+        """Say for people what of an image is embedded at test time."""
+        if whole:
+            return f"shorter side {round(min(self.height, self.width) * WHOLE)}, {self.interpolation}"
+        return f"centre {self.test_crop:.0%}, {self.height} x {self.width}, {self.interpolation}"
+
     def sample(self) -> Tensor:
         """Return two views of noise, (2, 3, height, width) uint8, always the same: to try a backbone on."""
         draws = torch.Generator().manual_seed(0)

@@ -1,0 +1,64 @@
+"""The protocol passport: what figures may be compared with, part by part and as one hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from harness.protocols import Record, Split
+
+POLICY = "cosine, ties lose"
+"""How ranks are counted, see `harness.ranking`."""
+
+GALLERY, PIXELS, SCORES = "gallery", "pixels", "scores"
+IMAGE_VIEW, TEXT_VIEW, PREPROCESSING = "image view", "text view", "preprocessing"
+SAME_TRUTH = (GALLERY, PIXELS, SCORES)
+"""Parts that say which question was asked; the others say what of an input the answer was made from."""
+
+
+def protocol(split: Split, content: Callable[[Record], str], image: Any, text: Any) -> dict[str, str]:
+    """Return what figures depend on beside the method.
+
+    Args:
+        split: the gallery.
+        content: returns a hash of the pixels of a record's image.
+        image, text: the encoders; ``test_view`` and ``preprocessing`` of theirs are read where they have them.
+
+    Returns:
+        By name: the gallery (ids, captions and positives, with their numbers), its pixels, the score with its tie
+        policy, the test views of both sides, and the preprocessing of images.
+    """
+    return gallery(split, content) | {
+        IMAGE_VIEW: str(getattr(image, "test_view", "single view")),
+        TEXT_VIEW: str(getattr(text, "test_view", "single view")),
+        PREPROCESSING: str(getattr(image, "preprocessing", "the encoder's own")),
+    }
+
+
+def gallery(split: Split, content: Callable[[Record], str]) -> dict[str, str]:
+    """Return the parts of `protocol` that no encoder has a say in."""
+    asked = [split.name, split.image_ids, split.caption_ids, split.captions, split.caption_image.tolist()]
+    size = f"{split.name}: {len(split.records):,} images, {len(split.captions):,} captions"
+    return {
+        GALLERY: f"{size}, {_hash(asked)}",
+        PIXELS: _hash([content(record) for record in split.records]),
+        SCORES: POLICY,
+    }
+
+
+def passport(parts: Mapping[str, str]) -> str:
+    """Return the hash of a protocol, 16 hex digits."""
+    return _hash(sorted(parts.items()))
+
+
+def differing(protocols: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return the names of the parts in which protocols differ, in their order."""
+    listed = list(protocols)
+    names = dict.fromkeys(name for parts in listed for name in parts)
+    return [name for name in names if len({parts.get(name, "") for parts in listed}) > 1]
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
