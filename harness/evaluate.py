@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, RunError, ScoreError
 from harness.inputs import ImageInputs
-from harness.protocols import Evaluator, Ranks, Split
+from harness.protocols import Evaluator, PerQuery, Ranks, Split
 from harness.ranking import Ranked, normalize, rank
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     Floats = npt.NDArray[np.float32]
+    Ints = npt.NDArray[np.int64]
 
 BATCH = 256
 SIDES = ("i2t", "t2i")
@@ -71,6 +72,34 @@ def judge(name: str, evaluator: Evaluator, ranking: Ranked) -> dict[str, float]:
     if broken:
         raise RunError(f"evaluator {name!r} returned a figure that is not finite: {', '.join(broken)}")
     return values
+
+
+def per_query(name: str, evaluator: Evaluator, ranking: Ranked) -> tuple[Ints, Ints] | None:
+    """Return the rank of every image and caption as an evaluator counts them, or ``None`` where it counts none.
+
+    Raises:
+        RunError: names the evaluator if it fails, or returns anything but a rank from 1 for each query.
+    """
+    import numpy as np
+
+    if not isinstance(evaluator, PerQuery):
+        return None
+    try:
+        sides: Any = evaluator.ranks(ranking)
+        if sides is None:
+            return None
+        i2t, t2i = (np.asarray(side) for side in sides)
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise RunError(f"evaluator {name!r} failed: {type(error).__name__}: {error}") from error
+    for side, ids in ((i2t, ranking.split.image_ids), (t2i, ranking.split.caption_ids)):
+        if side.shape != (len(ids),) or not np.issubdtype(side.dtype, np.integer) or side.min(initial=1) < 1:
+            raise RunError(
+                f"evaluator {name!r} returned ranks {side!r:.80}; it must be a whole number from 1 for each of "
+                f"{len(ids)} queries"
+            )
+    return i2t.astype(np.int64), t2i.astype(np.int64)
 
 
 def write_ranks(path: Path, ranking: Ranked) -> None:
@@ -140,4 +169,4 @@ def read_ranking(embeddings: Path, ranks: Path, split: Split) -> Ranked:
     return Ranked(split=split, image=image, text=text, i2t=side("i2t"), t2i=side("t2i"))
 
 
-__all__ = ["embed", "judge", "rank", "read_ranking", "write_embeddings", "write_ranks"]
+__all__ = ["embed", "judge", "per_query", "rank", "read_ranking", "write_embeddings", "write_ranks"]

@@ -1,6 +1,7 @@
 """The store: `runs/<fingerprint>/`, written in a temporary place, renamed when complete, checked by its manifest.
 
-<home>/runs/<fingerprint>/   result.json spec.json history.jsonl ranks.parquet *.safetensors manifest.json
+<home>/runs/<fingerprint>/   result.json spec.json history.jsonl ranks.parquet queries.npz
+                             *.safetensors manifest.json
 <home>/work/<fingerprint>/   checkpoint of a run in progress
 <home>/failures/             traceback of the last failure of a run
 <home>/features/             cached outputs of frozen parts
@@ -154,16 +155,19 @@ class Store:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def update(self, result: Result) -> None:
-        """Replace the figures of a stored run, whose other files stay."""
+    def update(self, result: Result, write: Callable[[Path], None] | None = None) -> None:
+        """Replace the figures of a stored run, and the files that `write` writes; its other files stay."""
         folder = self.runs / result.fingerprint
 
-        def write(temporary: Path) -> None:
+        def fill(temporary: Path) -> None:
+            if write is not None:
+                write(temporary)
             for path in folder.iterdir():
-                if path.name not in ("result.json", "spec.json", MANIFEST):
+                kept = path.name not in ("result.json", "spec.json", MANIFEST)
+                if kept and not (temporary / path.name).exists():
                     os.link(path, temporary / path.name)
 
-        self.publish(result, write)
+        self.publish(result, fill)
 
     def _seal(self, folder: Path) -> None:
         files = {}

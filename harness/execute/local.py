@@ -11,7 +11,8 @@ from typing import Literal
 from harness.durable import Waiting, hold
 from harness.errors import HarnessError, Interrupted
 from harness.execute.outcome import Listener, Outcome, Workspace
-from harness.execute.run import lacking, perform, score
+from harness.execute.run import perform
+from harness.execute.score import lacking, score
 from harness.plan import Cell, Plan, RunSpec
 from harness.store import Result, Store
 

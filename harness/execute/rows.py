@@ -102,13 +102,14 @@ def row_of(outcome: Outcome, recipe: Mapping[str, str]) -> Row:
         source_revision=result.provenance["revision"],
         recipe=recipe[result.fingerprint],
         protocol=dict(result.protocol),
-        evaluators={evaluator.name: _identity(evaluator) for evaluator in cell.evaluators},
+        evaluators={evaluator.name: identity(evaluator) for evaluator in cell.evaluators},
         limit=result.limit,
     )
 
 
-def _identity(evaluator: Part) -> str:
-    settings = ", ".join(f"{key}: {value}" for key, value in sorted(evaluator.params.items()))
+def identity(evaluator: Part) -> str:
+    """Name an evaluator with all that changes its figures, for people and for comparison."""
+    settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in sorted(evaluator.params.items()))
     return f"{evaluator.use} {evaluator.revision}" + (f" ({settings})" if settings else "")
 
 

@@ -1,18 +1,16 @@
-"""One run: data, components, features, training, test embeddings, into the store."""
+"""One run: data, components, features, training, test embeddings, into the store. Figures: see `score`."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.build import build
 from harness.data import open_dataset
 from harness.errors import TrainingError
-from harness.evaluate import embed, judge, rank, read_ranking, write_embeddings, write_ranks
+from harness.evaluate import embed, rank, write_embeddings, write_ranks
 from harness.execute.assemble import build_model, frozen_part, inherit, open_galleries
 from harness.execute.outcome import Listener, Workspace
 from harness.execute.provenance import PeakMemory, hardware, versions
@@ -30,7 +28,7 @@ from harness.train import train
 
 
 def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listener) -> Result:
-    """Train one run, or resume it, and store it; evaluators come afterwards, see `score`.
+    """Train one run, or resume it, and store it; evaluators come afterwards, see `harness.execute.score`.
 
     Raises:
         HarnessError: of any kind; what was stored earlier is untouched.
@@ -129,48 +127,6 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listene
 
     store.publish(result, write)
     return result
-
-
-def score(
-    result: Result, spec: RunSpec, evaluators: tuple[Part, ...], workspace: Workspace, store: Store
-) -> Result:
-    """Compute the figures that a stored run lacks, from its stored ranks and embeddings alone."""
-    missing = lacking(result, evaluators)
-    if not missing:
-        return result
-    dataset = open_dataset(spec.dataset, workspace.data, workspace.catalog)
-    ranking = read_ranking(
-        store.checked(result.fingerprint, "embeddings.safetensors"),
-        store.checked(result.fingerprint, "ranks.parquet"),
-        dataset.split("test", spec.limit),
-    )
-    figures = dict(result.figures)
-    for name, part in missing.items():
-        evaluator = build(part, "evaluator", workspace.catalog, source=dataset.source)
-        figures[name] = {**_identity(part), "values": judge(name, evaluator, ranking)}
-    updated = Result(**{**vars(result), "figures": figures})
-    store.update(updated)
-    return updated
-
-
-def lacking(result: Result, evaluators: tuple[Part, ...]) -> dict[str, Part]:
-    """Return the evaluators, by name, whose figures a result does not hold as they would be computed now."""
-    return {
-        part.name: part
-        for part in evaluators
-        if _identity(part) != _stored_identity(result.figures.get(part.name))
-    }
-
-
-def _identity(part: Part) -> dict[str, Any]:
-    identity: dict[str, Any] = json.loads(
-        json.dumps({"use": part.use, "revision": part.revision, "params": dict(part.params)})
-    )
-    return identity
-
-
-def _stored_identity(figures: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {key: value for key, value in (figures or {}).items() if key != "values"}
 
 
 def _notes(model: Model) -> list[str]:

@@ -9,6 +9,10 @@ parameters are their schema. A component also receives those harness values whos
     seed            int: the run's seed
     train_features  Callable[[], Tensor]: computes (n, features) float32, what the longest frozen part of the image
                     encoder makes of the train images under the test view; raises TrainingError where it has none
+
+and evaluators:
+
+    source          Path | None: the folder that the dataset was prepared from; None if it is generated
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from harness.protocols.encoders import (
 )
 from harness.protocols.evaluators import (
     Evaluator,
+    PerQuery,
     Policy,
     Ranking,
     Ranks,
@@ -55,6 +60,7 @@ __all__ = [
     "Informing",
     "Loss",
     "Mining",
+    "PerQuery",
     "Policy",
     "Ranking",
     "Ranks",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from harness.protocols.datasets import Split
 
@@ -94,4 +94,19 @@ class Evaluator(Protocol):
 
     def evaluate(self, ranking: Ranking) -> Mapping[str, float]:
         """Compute the figures, such as ``i2t.recall@5``; a figure that cannot be computed is left out."""
+        ...
+
+
+@runtime_checkable
+class PerQuery(Protocol):
+    """An evaluator whose figures are counted from one rank a query.
+
+    The harness stores these ranks and commits them beside a leaderboard: intervals and paired tests follow from them.
+    """
+
+    def ranks(self, ranking: Ranking) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+        """Return the (n,) ranks of the images and the (m,) ranks of the captions as queries, from 1, in order.
+
+        ``None`` says that with these parameters its figures do not follow from ranks.
+        """
         ...

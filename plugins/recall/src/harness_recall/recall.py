@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.api import ParameterError, Policy, Ranking, Ranks, ScoreError
+
+Counts = npt.NDArray[np.int64]
 
 
 class Recall:
@@ -46,6 +49,24 @@ class Recall:
             ScoreError: names the embeddings that are NaN or infinite; if the gallery is empty, or does not
                 divide into the folds.
         """
+        galleries = self._galleries(ranking)
+        parts = [self._figures(gallery) for gallery in galleries]
+        return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+
+    def ranks(self, ranking: Ranking) -> tuple[Counts, Counts] | None:
+        """Return the rank of each image and caption as a query, in its own fold; none under ``expected``.
+
+        Raises:
+            ScoreError: as `evaluate`.
+        """
+        if self.policy == "expected":
+            return None
+        sides = [(gallery.i2t.rank(), gallery.t2i.rank()) for gallery in self._galleries(ranking)]
+        i2t, t2i = (np.concatenate(ranks).astype(np.int64) for ranks in zip(*sides, strict=True))
+        return i2t, t2i
+
+    def _galleries(self, ranking: Ranking) -> list[Ranking]:
+        """Check the gallery and cut it into the folds."""
         split = ranking.split
         for rows, ids, what in (
             (ranking.image, split.image_ids, "image"),
@@ -69,10 +90,9 @@ class Recall:
                 hint="Set 'folds' of the evaluator to a divisor, or 1.",
             )
         if self.folds == 1:
-            return self._figures(ranking)
+            return [ranking]
         size = images // self.folds
-        parts = [self._figures(ranking.fold(start, start + size)) for start in range(0, images, size)]
-        return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+        return [ranking.fold(start, start + size) for start in range(0, images, size)]
 
     def _figures(self, ranking: Ranking) -> dict[str, float]:
         sides = {"i2t": ranking.i2t, "t2i": ranking.t2i}
