@@ -1,22 +1,50 @@
 """Intervals, paired tests and what it takes to tell two methods apart, from the rank of every query."""
 
 from harness.statistics.comparison import ALPHA, Comparison, compare
+from harness.statistics.effects import Cell, Contrast, MainEffect, attribution, contrast
 from harness.statistics.intervals import RESAMPLES, Interval, bootstrap, paired_bootstrap
 from harness.statistics.multiple import holm, letters
 from harness.statistics.sample import FIGURES, RECALLS, RSUM, Sample
+from harness.statistics.sizing import (
+    POWER,
+    Needed,
+    binomial_sd,
+    detectable,
+    images_needed,
+    paired_sd,
+    power,
+    power_of,
+    seed_sd,
+    seeds_needed,
+)
 
 __all__ = [
     "ALPHA",
     "FIGURES",
+    "POWER",
     "RECALLS",
     "RESAMPLES",
     "RSUM",
+    "Cell",
     "Comparison",
+    "Contrast",
     "Interval",
+    "MainEffect",
+    "Needed",
     "Sample",
+    "attribution",
+    "binomial_sd",
     "bootstrap",
     "compare",
+    "contrast",
+    "detectable",
     "holm",
+    "images_needed",
     "letters",
     "paired_bootstrap",
+    "paired_sd",
+    "power",
+    "power_of",
+    "seed_sd",
+    "seeds_needed",
 ]
