@@ -42,5 +42,6 @@ def combined(terms: Iterable[tuple[float, float]]) -> Error:
     if total == 0.0:
         return Error(se=0.0, df=sum(df for _, df in listed))
     # As shares: squares of tiny variances would vanish.
-    shares = sum((variance / total) ** 2 / df for variance, df in listed)
-    return Error(se=math.sqrt(total), df=1.0 / shares)
+    shares = [(variance / total, df) for variance, df in listed if variance]
+    df = shares[0][1] if len(shares) == 1 else 1.0 / sum(share**2 / df for share, df in shares)
+    return Error(se=math.sqrt(total), df=df)
