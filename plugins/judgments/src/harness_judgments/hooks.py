@@ -1,11 +1,35 @@
-"""What this plugin declares; nothing here loads numpy."""
+"""What this plugin declares; nothing here loads numpy or scipy."""
 
 from __future__ import annotations
 
 from harness.api import EvaluatorSpec, hookimpl
 
+_SIDES = ("i2t.*", "t2i.*")
+
 
 @hookimpl
 def harness_evaluators() -> list[EvaluatorSpec]:
-    """Declare the evaluators of this package."""
-    return []
+    """Declare `cxc`, `eccv-caption` and `expert-judgments`."""
+    return [
+        EvaluatorSpec(
+            name="cxc",
+            target="harness_judgments.coco:Cxc",
+            summary="R@K, mAP@R and R-Precision with the positives of Crisscrossed Captions (COCO 5K)",
+            reference="Parekh et al., EACL 2021, arXiv 2004.15020",
+            metrics=_SIDES,
+        ),
+        EvaluatorSpec(
+            name="eccv-caption",
+            target="harness_judgments.coco:EccvCaption",
+            summary="mAP@R, R-Precision and R@1 with the positives of ECCV Caption (COCO 5K)",
+            reference="Chun et al., ECCV 2022, arXiv 2204.03359",
+            metrics=_SIDES,
+        ),
+        EvaluatorSpec(
+            name="expert-judgments",
+            target="harness_judgments.experts:ExpertJudgments",
+            summary="Rank correlation of a model's scores with people's judgments of Flickr8k's test images",
+            reference="Hodosh, Young and Hockenmaier, JAIR 47 (2013)",
+            metrics=("expert.*", "crowd.*"),
+        ),
+    ]
