@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from harness.cli import bench, data, doctor, explain, inventory, leaderboard, plan, run, show
+from harness.cli import bench, compare, data, doctor, explain, inventory, leaderboard, plan, power, run, show
 from harness.cli.console import complain
 from harness.errors import HarnessError, InputError
 
@@ -30,6 +30,8 @@ app.add_typer(data.app, name="data")
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("show")(show.show)
 app.command("explain")(explain.explain)
+app.command("compare")(compare.compare)
+app.command("power")(power.power)
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
 

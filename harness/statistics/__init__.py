@@ -1,6 +1,7 @@
 """Intervals, paired tests and what it takes to tell two methods apart, from the rank of every query."""
 
 from harness.statistics.comparison import ALPHA, Comparison, compare
+from harness.statistics.decided import Decided, Win, decided
 from harness.statistics.effects import Cell, Contrast, MainEffect, attribution, contrast
 from harness.statistics.intervals import RESAMPLES, Interval, bootstrap, paired_bootstrap
 from harness.statistics.multiple import holm, letters
@@ -28,15 +29,18 @@ __all__ = [
     "Cell",
     "Comparison",
     "Contrast",
+    "Decided",
     "Interval",
     "MainEffect",
     "Needed",
     "Sample",
+    "Win",
     "attribution",
     "binomial_sd",
     "bootstrap",
     "compare",
     "contrast",
+    "decided",
     "detectable",
     "holm",
     "images_needed",

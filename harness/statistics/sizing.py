@@ -118,14 +118,26 @@ def seeds_needed(delta: float, sd: float, *, alpha: float = ALPHA, power: float 
 
 def power_of(delta: float, images: int, sd: float, *, alpha: float = ALPHA) -> float:
     """Return the probability that a paired t-test over `images` (2 or more) finds `delta`."""
-    _check(delta, alpha, POWER)
+    check_test(delta, alpha, POWER)
     return _power(_ratio(delta, sd), images, 1, alpha)
 
 
 def detectable(images: int, sd: float, *, alpha: float = ALPHA, power: float = POWER) -> float:
     """Return the least difference that a paired t-test over `images` (2 or more) finds with probability `power`."""
-    _check(1.0, alpha, power)
+    check_test(1.0, alpha, power)
     return sd * _bisect(lambda ratio: _power(ratio, images, 1, alpha) >= power)
+
+
+def check_test(delta: float, alpha: float, power: float) -> None:
+    """Check what a test is asked.
+
+    Raises:
+        ParameterError: if `delta` is not above 0, or `alpha` or `power` not within 0 and 1.
+    """
+    if not delta > 0.0 or math.isnan(delta):
+        raise ParameterError(f"a difference of {delta:g} cannot be told apart; give one above 0")
+    if not (0.0 < alpha < 1.0 and 0.0 < power < 1.0):
+        raise ParameterError(f"alpha {alpha:g} and power {power:g} must lie between 0 and 1")
 
 
 def _ratio(delta: float, sd: float) -> float:
@@ -136,7 +148,7 @@ def _needed(ratio: float, groups: int, alpha: float, power: float) -> int:
     """Return the size of each of 1 or 2 groups for a difference of `ratio` standard deviations."""
     from scipy.special import ndtri
 
-    _check(ratio, alpha, power)
+    check_test(ratio, alpha, power)
     # Guenther (1981): the normal formula, and what the t distribution adds to it.
     level = float(ndtri(1.0 - alpha / 2.0))
     size = groups * ((level + float(ndtri(power))) / ratio) ** 2 + level**2 / (2 * groups)
@@ -165,10 +177,3 @@ def _bisect(enough: Callable[[float], bool]) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
-
-
-def _check(delta: float, alpha: float, power: float) -> None:
-    if not delta > 0.0 or math.isnan(delta):
-        raise ParameterError(f"a difference of {delta:g} cannot be told apart; give one above 0")
-    if not (0.0 < alpha < 1.0 and 0.0 < power < 1.0):
-        raise ParameterError(f"alpha {alpha:g} and power {power:g} must lie between 0 and 1")
