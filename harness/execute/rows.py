@@ -12,6 +12,7 @@ from harness.execute.outcome import Outcome
 from harness.leaderboard import (
     Curve,
     History,
+    Ranks,
     Row,
     grouped,
     merge_rows,
@@ -21,6 +22,7 @@ from harness.leaderboard import (
     write_curves,
 )
 from harness.plan import Part, RunSpec
+from harness.queries import FILE
 from harness.store import Store
 
 ROWS = "results.jsonl"
@@ -41,6 +43,7 @@ def publish_rows(
     recipe = recipes(runs)
     rows = merge_rows(folder / ROWS, [row_of(outcome, recipe) for outcome in done])
     store, kept = Store(home), read_curves(folder)
+    _keep_ranks(rows, done, store, Ranks(folder))
     for dataset in sorted({outcome.cell.run.dataset.name for outcome in done}):
         # A curve stays as long as a row speaks of it, also when its run lies in another store.
         old = kept.get(dataset, ())
@@ -53,6 +56,16 @@ def publish_rows(
         if curves:
             write_curves(folder, dataset, curves)
     return write(folder)
+
+
+def _keep_ranks(rows: Sequence[Row], done: Sequence[Outcome], store: Store, ranks: Ranks) -> None:
+    """Put the ranks of every query beside the rows, and drop those whose row another one replaced."""
+    for outcome in done:
+        fingerprint = outcome.cell.run.fingerprint
+        if (store.folder(fingerprint) / FILE).is_file():
+            ranks.keep(fingerprint, store.checked(fingerprint, FILE).read_bytes())
+    for path in ranks.orphans(rows):
+        path.unlink()
 
 
 def recipes(runs: Sequence[RunSpec]) -> dict[str, str]:

@@ -12,8 +12,10 @@ from harness.leaderboard.effects import Cells, basis, choose
 from harness.leaderboard.groups import Group, grouped, passport_letters
 from harness.leaderboard.losses import STAGES, losses_design, main_effects, table_four
 from harness.leaderboard.markdown import escape
+from harness.leaderboard.matrices import crossed, matrix_sections
 from harness.leaderboard.paper import LOSSES, PaperTable, classes_of_paper, losses_of_paper
 from harness.leaderboard.provenance import how_measured
+from harness.leaderboard.ranks import Ranks
 from harness.leaderboard.rows import Row, natural
 from harness.leaderboard.tables import EVALUATOR, OTHER_PROTOCOL
 
@@ -21,8 +23,15 @@ MATRIX = "ablations"
 FILL = ("harness run --matrix ablations",)
 
 
-def ablations_page(rows: Sequence[Row], folder: Path) -> list[str]:
-    """Return the sections: for each dataset the paper's tables and all other changes, then what no dataset has."""
+def ablations_page(rows: Sequence[Row], folder: Path, ranks: Ranks) -> list[str]:
+    """Return the sections: for each dataset the paper's tables and all other changes, then what no dataset has.
+
+    Matrices of several choices follow, each with what its choices do.
+
+    Args:
+        folder: of the published tables.
+        ranks: the ranks behind the rows.
+    """
     own = [row for row in rows if row.matrix == MATRIX]
     losses, classes = losses_of_paper(folder), classes_of_paper(folder)
     sections, shown = ["# Ablations", ABOUT], set()
@@ -48,6 +57,18 @@ def ablations_page(rows: Sequence[Row], folder: Path) -> list[str]:
         if design.paper.rows and design.paper.file not in shown:
             sections += [f"## Published: {design.title}", _source(design)]
             sections += [design.published(), design.paper.footnotes]
+    return sections + _crossed(rows, ranks)
+
+
+def _crossed(rows: Sequence[Row], ranks: Ranks) -> list[str]:
+    sections = []
+    for name in crossed(rows):
+        own = [row for row in rows if row.matrix == name]
+        sections += [f"## Matrix `{escape(name)}`"]
+        for dataset in sorted({row.dataset for row in own}, key=natural):
+            members = [row for row in own if row.dataset == dataset]
+            sections += [f"### {escape(members[0].dataset_title)}", *matrix_sections(grouped(members), ranks)]
+        sections.append(how_measured(own, ()))
     return sections
 
 

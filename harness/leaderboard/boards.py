@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from harness.leaderboard.published import Published, milestone_rows, paper_rows
+from harness.leaderboard.groups import Group
+from harness.leaderboard.published import NONE, Published, milestone_rows, paper_rows
 from harness.leaderboard.rows import Row
 
 
@@ -24,6 +25,8 @@ class Board:
         benchmark: its name in milestones.csv, if it has rows there.
         fill: commands that fill the measured part.
         split_note: what § says here.
+        repeats: cell of a matrix -> the published method that it repeats, as its table names it.
+        same_split: datasets whose test images are those of the rows that `repeats` names.
     """
 
     file: str
@@ -35,6 +38,8 @@ class Board:
     benchmark: str = ""
     fill: tuple[str, ...] = ()
     split_note: str = ""
+    repeats: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    same_split: tuple[str, ...] = ()
 
     def holds(self, row: Row) -> bool:
         """Tell whether a measured row belongs here."""
@@ -47,7 +52,36 @@ class Board:
             rows += milestone_rows(folder / "milestones.csv", self.benchmark)
         return rows
 
+    def counterpart(self, group: Group, published: Sequence[Published]) -> Published | None:
+        """Return the published row that a measured one repeats."""
+        method = self.repeats.get((group.first.matrix, group.variant))
+        return next((row for row in published if row.method == method), None)
 
+    def difference(self, group: Group, published: Sequence[Published]) -> str:
+        """Return measured minus published rSum; ``other split`` where the passport does not allow one.
+
+        A dash stands where no published row is repeated, or it gives no rSum.
+        """
+        row = self.counterpart(group, published)
+        measured = group.rsum(self.evaluator)
+        if row is None or measured is None or not row.rsum.text:
+            return NONE
+        if group.first.dataset not in self.same_split:
+            return "other split"
+        return f"{measured.mean - float(row.rsum.text):+.1f}{row.rsum.marks}"
+
+
+def _paper_rows(matrix: str, backbones: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """Name the paper's own rows by the cells that repeat them, see registry.yaml."""
+    stages = {"one": "I", "two": "II"}
+    return {
+        (matrix, f"{label}-{stage}"): f"Ours ({name}), Stage {number}"
+        for label, name in backbones.items()
+        for stage, number in stages.items()
+    }
+
+
+_BACKBONES = {"vgg19": "VGG-19", "resnet50": "ResNet-50"}
 _OURS = '"Ours" are rows of the dual-path paper (arXiv 1711.05535).'
 _CARE = "not the Karpathy split, so read across with care."
 _COCO_SPLIT = f"{_OURS} Its test images were drawn at random: {_CARE}"
@@ -73,6 +107,8 @@ FLICKR30K = Board(
     benchmark="flickr30k",
     fill=_fill("flickr30k"),
     split_note=f"{_OURS} Its test images are those named in Flickr8k's test list: {_CARE}",
+    repeats=_paper_rows("tables-flickr30k", {**_BACKBONES, "resnet152": "ResNet-152"}),
+    same_split=("flickr8k-names",),
 )
 COCO_1K = Board(
     file="mscoco-1k.md",
@@ -84,6 +120,7 @@ COCO_1K = Board(
     benchmark="mscoco-1k",
     fill=_fill("mscoco"),
     split_note=_COCO_SPLIT,
+    repeats=_paper_rows("tables-mscoco", _BACKBONES),
 )
 COCO_5K = Board(
     file="mscoco-5k.md",
@@ -94,6 +131,7 @@ COCO_5K = Board(
     benchmark="mscoco-5k",
     fill=_fill("mscoco"),
     split_note=_COCO_SPLIT,
+    repeats=_paper_rows("tables-mscoco", _BACKBONES),
 )
 SHAPES = Board(
     file="shapes.md",

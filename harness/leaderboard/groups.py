@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.leaderboard.markdown import escape
 from harness.leaderboard.published import RECALLS
 from harness.leaderboard.rows import Row, natural
+from harness.passport import differing
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,29 @@ def passport_letters(groups: Iterable[Group]) -> dict[str, str]:
     if len(passports) < 2:
         return {}
     return {passport: _letter(place) for place, passport in enumerate(sorted(passports, key=natural))}
+
+
+def protocol_notes(groups: Iterable[Group]) -> str:
+    """Say which letter is which passport, and in which parts of the protocol they differ."""
+    listed = list(groups)
+    letters = passport_letters(listed)
+    protocols = {group.first.passport: group.first.protocol for group in listed}
+    told = ", ".join(f"\\[{letter}\\] `{short(passport)}`" for passport, letter in letters.items())
+    parts = differing([protocols[passport] for passport in letters])
+    details = [
+        f"{name} ("
+        + ", ".join(
+            f"\\[{letter}\\] {escape(protocols[p].get(name, 'not kept'))}" for p, letter in letters.items()
+        )
+        + ")"
+        for name in parts
+    ]
+    return told + (f". They differ in {', '.join(details)}" if details else "")
+
+
+def short(passport: str) -> str:
+    """Return the first characters of a hash, safe inside backticks."""
+    return "".join(c for c in passport if c.isalnum() and c.isascii())[:8] or "none"
 
 
 def _letter(place: int) -> str:

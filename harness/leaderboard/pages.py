@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from harness.durable import durable
@@ -14,9 +15,11 @@ from harness.leaderboard.figures import fresh
 from harness.leaderboard.groups import Group, grouped
 from harness.leaderboard.markdown import escape, fence, pipe_table
 from harness.leaderboard.provenance import how_measured
+from harness.leaderboard.ranks import Ranks
 from harness.leaderboard.rows import Row, read_rows
 from harness.leaderboard.tables import benchmark_table, legend
 from harness.leaderboard.twins import twin_table
+from harness.leaderboard.uncertainty import Uncertainty
 
 REFRESH = "harness leaderboard"
 RESULTS = "results.jsonl"
@@ -70,6 +73,8 @@ def check(folder: Path) -> list[str]:
         for path in sorted(folder.glob(pattern)):
             if path.relative_to(folder).as_posix() not in pages.keys() | figures.keys():
                 stale.append(f"{path} is rendered from nothing: remove it with `git rm {path}`")
+    for path in Ranks(folder).orphans(rows):
+        stale.append(f"{path} belongs to no row of {RESULTS}: remove it with `git rm {path}`")
     return stale
 
 
@@ -95,16 +100,19 @@ def _difference(found: str, text: str) -> str:
 
 
 def _pages(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str, str]:
-    pages, index = {}, []
+    pages, index, ranks = {}, [], Ranks(folder)
     for board in boards(rows):
         published = board.published(folder / "published")
         measured = [row for row in rows if board.holds(row)]
         groups = grouped(measured)
         sections = [f"# {escape(board.title)}", board.about]
         if published or groups:
+            certain = Uncertainty(groups, board.evaluator, ranks)
+            difference = partial(board.difference, published=published)
+            notes = legend(published, groups, board.split_note, certain.pairs)
             sections += [
-                benchmark_table(published, groups, board.evaluator),
-                "\n".join(f"- {note}" for note in legend(published, groups, board.split_note)),
+                benchmark_table(published, groups, board.evaluator, certain, difference),
+                "\n".join(f"- {note}" for note in notes),
             ]
         sections += ["## How the rows were measured", how_measured(measured, board.fill)]
         sections += _twins(board, groups) + learning_curves(measured, curves)
@@ -112,7 +120,7 @@ def _pages(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str, str]:
         link = f"[{escape(board.title)}]({board.file})"
         index.append([link, str(len(groups)), str(len(measured)), str(len(published))])
     own = [row for row in rows if row.matrix == MATRIX]
-    pages["ablations.md"] = _page(ablations_page(rows, folder / "published"))
+    pages["ablations.md"] = _page(ablations_page(rows, folder / "published", ranks))
     index.append(
         [
             "[Ablations](ablations.md)",

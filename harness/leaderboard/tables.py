@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from harness.leaderboard.groups import Group, Statistic, names, passport_letters
+from harness.leaderboard.groups import Group, Statistic, names, passport_letters, protocol_notes, short
 from harness.leaderboard.markdown import escape, pipe_table
 from harness.leaderboard.published import LOST, MARKS, NONE, OTHER_SPLIT, Published
+from harness.leaderboard.uncertainty import Certainty, Uncertainty
 
 _Number = TypeVar("_Number", int, float)
 
@@ -32,11 +33,13 @@ HEADER = (
         "MedR",
         "rSum",
     ),
-    *("seeds", "parameters", "training", "epochs", "source", "passport"),
+    *("95 %", "group", "seeds", "parameters", "training", "epochs", "source", "Δ published", "passport"),
 )
-_NUMERIC = range(3, 16)
+_NUMERIC = frozenset((*range(3, 13), *range(14, 17)))
 EVALUATOR = "recall"
 """Name in registry.yaml of the evaluator whose figures stand where a page names no other."""
+IMPORTED = "imported"
+"""Matrix of rows whose embeddings or ranks another code wrote."""
 OTHER_PROTOCOL = (
     "**Rows with different letters were measured under different protocols and must not be compared**"
 )
@@ -50,17 +53,38 @@ class Line:
     r1: float
 
 
-def benchmark_table(published: Sequence[Published], groups: Sequence[Group], evaluator: str) -> str:
-    """Render the table, best sum of both R@1 first: of all figures only these two are known of every row."""
+def benchmark_table(
+    published: Sequence[Published],
+    groups: Sequence[Group],
+    evaluator: str,
+    certain: Uncertainty,
+    difference: Callable[[Group], str],
+) -> str:
+    """Render the table, best sum of both R@1 first: of all figures only these two are known of every row.
+
+    Args:
+        certain: intervals and letters of the groups.
+        difference: what a group's rSum is above that of the published row that it repeats, as text.
+    """
     letters = passport_letters(groups)
     lines = [_published(row) for row in published]
-    lines += [_measured(g, name, evaluator, letters) for g, name in zip(groups, names(groups), strict=True)]
+    for group, name in zip(groups, names(groups), strict=True):
+        told = (*_certainty(certain.of(group)), difference(group))
+        lines.append(_measured(group, name, evaluator, letters, told))
     ordered = sorted(lines, key=lambda line: (-line.r1, line.cells))
     return pipe_table(HEADER, [line.cells for line in ordered], figures=_NUMERIC)
 
 
-def legend(published: Sequence[Published], groups: Sequence[Group], split_note: str) -> list[str]:
-    """Explain what stands in the table, only what does."""
+def legend(
+    published: Sequence[Published], groups: Sequence[Group], split_note: str, tested: int
+) -> list[str]:
+    """Explain what stands in the table, only what does; `tested` pairs of rows were compared."""
+    pairs = (
+        f"group: rows that share a letter cannot be told apart by rSum at 5 %: paired tests over images and "
+        f"seeds (one variance between seeds, pooled over the rows), corrected for {tested:,} pairs (Holm)."
+        if tested
+        else ""
+    )
     notes = [
         "Sorted by the sum of both R@1. Recalls in percent; "
         f"{NONE} is a figure that the source does not give."
@@ -78,20 +102,20 @@ def legend(published: Sequence[Published], groups: Sequence[Group], split_note: 
             "**Measured** rows are in bold: ties lose (pessimistic), the epoch is the best on val, test "
             "is read once."
         )
-        half = 98.0 / min(group.first.images for group in groups) ** 0.5
-        notes.append(
-            f"The 95 % interval of one R@1 reaches ± {half:.1f} points (over the test images, at "
-            "R@1 = 50 %): a smaller difference between two rows may be chance."
-        )
+        notes += [_INTERVAL, pairs] if pairs else []
     if any(len(group.rows) > 1 for group in groups):
         notes.append(
             "More than one seed: figures are means over seeds, ± is their standard deviation (n - 1)."
         )
-    letters = passport_letters(groups)
-    if letters:
-        listed = ", ".join(f"\\[{letter}\\] `{short(passport)}`" for passport, letter in letters.items())
-        notes.append(f"{OTHER_PROTOCOL}: {listed}.")
+    if passport_letters(groups):
+        notes.append(f"{OTHER_PROTOCOL}: {protocol_notes(groups)}.")
     return notes
+
+
+_INTERVAL = (
+    "95 %: interval of rSum over the test images (bootstrap, the captions of an image move together). It says "
+    "nothing of other seeds."
+)
 
 
 def _stands(mark: str, marks: str) -> bool:
@@ -109,15 +133,25 @@ def _published(row: Published) -> Line:
             escape(row.textual) or NONE,
             *(row.figures[name].cell for name in COLUMNS),
             row.rsum.cell,
-            *(NONE, NONE, NONE, NONE),
+            *(NONE,) * 6,
             source,
-            NONE,
+            *(NONE, NONE),
         ),
         r1=sum(float(row.figures[f"{side}.recall@1"].text or 0.0) for side in ("i2t", "t2i")),
     )
 
 
-def _measured(group: Group, name: str, evaluator: str, letters: dict[str, str]) -> Line:
+def _certainty(known: Certainty) -> tuple[str, str]:
+    interval = known.interval
+    reach = NONE if interval is None else f"{interval.low:.1f} to {interval.high:.1f}"
+    return reach, known.letters or NONE
+
+
+def _measured(
+    group: Group, name: str, evaluator: str, letters: dict[str, str], told: tuple[str, str, str]
+) -> Line:
+    """Return the line of a group; `told` has the interval, the letters and the difference."""
+    interval, marks, difference = told
     row = group.first
     letter = f" \\[{letters[row.passport]}\\]" if letters else ""
     figures = [
@@ -136,11 +170,14 @@ def _measured(group: Group, name: str, evaluator: str, letters: dict[str, str]) 
             escape(row.textual) or NONE,
             *(_cell(figure, column) for figure, column in zip(figures, COLUMNS, strict=True)),
             cell(group.rsum(evaluator)),
+            interval,
+            marks,
             str(len(group.rows)),
             parameters(group),
             training(group),
             span(known(member.epochs for member in group.rows)),
-            "measured",
+            source(group),
+            difference,
             f"`{short(row.passport)}`",
         ),
         r1=sum(r1),
@@ -160,9 +197,9 @@ def cell(figure: Statistic | None) -> str:
     return NONE if figure is None else figure.text()
 
 
-def short(passport: str) -> str:
-    """Return the first characters of a hash, safe inside backticks."""
-    return "".join(c for c in passport if c.isalnum() and c.isascii())[:8] or "none"
+def source(group: Group) -> str:
+    """Say where a measured row comes from."""
+    return "imported" if group.first.matrix == IMPORTED else "measured"
 
 
 def parameters(group: Group) -> str:

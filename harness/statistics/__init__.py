@@ -2,7 +2,7 @@
 
 from harness.statistics.comparison import ALPHA, Comparison, compare
 from harness.statistics.decided import Decided, Win, decided
-from harness.statistics.effects import Cell, Contrast, MainEffect, attribution, contrast
+from harness.statistics.effects import Cell, Contrast, MainEffect, attribution, contrast, contrasts
 from harness.statistics.intervals import RESAMPLES, Interval, bootstrap, paired_bootstrap
 from harness.statistics.multiple import holm, letters
 from harness.statistics.sample import FIGURES, RECALLS, RSUM, Sample
@@ -40,6 +40,7 @@ __all__ = [
     "bootstrap",
     "compare",
     "contrast",
+    "contrasts",
     "decided",
     "detectable",
     "holm",

@@ -78,10 +78,18 @@ def contrast(
         ScoreError: if samples are of different galleries, or of one image.
         ParameterError: if a weight is of no method, or there is no such figure.
     """
-    strange = sorted(weights.keys() - methods.keys())
+    return contrasts(methods, [weights], figure=figure)[0]
+
+
+def contrasts(
+    methods: Mapping[str, Sequence[Sample]], weights: Sequence[Mapping[str, float]], *, figure: str = RSUM
+) -> list[Contrast]:
+    """Return several contrasts over the same methods, each as `contrast` does; args and errors are its own."""
+    strange = sorted({name for wanted in weights for name in wanted} - methods.keys())
     if strange:
         raise ParameterError(f"contrast: there is no method {strange[0]!r}")
-    return _contrast(_contributions(list(methods.values()), figure), [weights.get(n, 0.0) for n in methods])
+    found = _contributions(list(methods.values()), figure)
+    return [_contrast(found, [wanted.get(name, 0.0) for name in methods]) for wanted in weights]
 
 
 def attribution(
@@ -142,7 +150,7 @@ def _contrast(found: Sequence[Contributions], weights: Sequence[float]) -> Contr
     import numpy as np
 
     pairs = list(zip(weights, found, strict=True))
-    images = np.sum([weight * part.images for weight, part in pairs], axis=0)
+    images = np.sum([weight * part.images for weight, part in pairs if weight], axis=0)
     terms = [(float(np.var(images, ddof=1)) / len(images), float(len(images) - 1))]
     df = sum(len(part.seeds) - 1 for part in found)
     if df:

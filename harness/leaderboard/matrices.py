@@ -1,0 +1,91 @@
+"""Every other matrix of more than one choice: its cells by their labels, and what each choice does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.leaderboard.effects import signed
+from harness.leaderboard.groups import Group, passport_letters, protocol_notes
+from harness.leaderboard.markdown import escape, pipe_table
+from harness.leaderboard.published import NONE
+from harness.leaderboard.ranks import Ranks
+from harness.leaderboard.rows import Row, natural
+from harness.leaderboard.tables import EVALUATOR, OTHER_PROTOCOL, cell, parameters, span, training
+from harness.leaderboard.uncertainty import Uncertainty
+from harness.statistics import Cell, attribution
+
+_COMMON = ("dataset", "seed")
+_FIGURES = ("i2t R@1", "t2i R@1", "rSum", "95 %", "group", "seeds", "epochs", "parameters", "training")
+
+
+def crossed(rows: Sequence[Row]) -> list[str]:
+    """Return the matrices whose cells differ on two axes or more beside dataset and seed, by name."""
+    axes: dict[str, set[str]] = {}
+    for row in rows:
+        axes.setdefault(row.matrix, set()).update(row.labels.keys() - set(_COMMON))
+    return sorted((name for name, found in axes.items() if len(found) > 1), key=natural)
+
+
+def matrix_sections(groups: Sequence[Group], ranks: Ranks) -> list[str]:
+    """Render the groups of one matrix on one dataset."""
+    certain = Uncertainty(groups, EVALUATOR, ranks)
+    axes = [axis for axis in groups[0].first.labels if axis not in _COMMON]
+    ordered = sorted(groups, key=lambda group: [natural(group.first.labels.get(axis, "")) for axis in axes])
+    letters = passport_letters(groups)
+    cells = [_cells(group, axes, certain, letters) for group in ordered]
+    sections = [
+        pipe_table([*map(escape, axes), *_FIGURES], cells, figures=range(len(axes), len(axes) + 3)),
+        "Rows that share a letter in `group` cannot be told apart by rSum at 5 % (paired tests over images and "
+        "seeds, Holm). The interval is over test images.",
+    ]
+    if letters:
+        sections.append(f"{OTHER_PROTOCOL}: {protocol_notes(groups)}.")
+    return [*sections, *_effects(ordered, axes, certain)]
+
+
+def _cells(group: Group, axes: Sequence[str], certain: Uncertainty, letters: dict[str, str]) -> list[str]:
+    known = certain.of(group)
+    reach = NONE if known.interval is None else f"{known.interval.low:.1f} to {known.interval.high:.1f}"
+    letter = f" \\[{letters[group.first.passport]}\\]" if letters else ""
+    return [
+        *(escape(group.first.labels.get(axis, "")) or NONE for axis in axes),
+        cell(group.statistic(f"{EVALUATOR}.i2t.recall@1", 100.0)),
+        cell(group.statistic(f"{EVALUATOR}.t2i.recall@1", 100.0)),
+        cell(group.rsum(EVALUATOR)) + letter,
+        reach,
+        known.letters or NONE,
+        str(len(group.rows)),
+        span([row.epochs for row in group.rows if row.epochs is not None]),
+        parameters(group),
+        training(group),
+    ]
+
+
+def _effects(groups: Sequence[Group], axes: Sequence[str], certain: Uncertainty) -> list[str]:
+    """Render the main effects, where all groups have ranks and one protocol."""
+    samples = [certain.samples(group) for group in groups]
+    if not all(samples) or len({group.first.passport for group in groups}) > 1:
+        return []
+    found = attribution(
+        [
+            Cell(labels={axis: group.first.labels[axis] for axis in axes}, samples=own)
+            for group, own in zip(groups, samples, strict=True)
+        ]
+    )
+    lines = [
+        [
+            escape(effect.axis),
+            f"{escape(effect.label)} in place of {escape(effect.reference)}",
+            signed(effect.effect.difference),
+            f"{signed(effect.effect.interval.low)} to {signed(effect.effect.interval.high)}",
+        ]
+        for effect in found
+    ]
+    if not lines:
+        return []
+    over = "images and seeds" if found[0].effect.over_seeds else "images alone: one seed a cell"
+    return [
+        f"What each choice does to rSum, the others as they are (least squares over the cells; 95 % interval over "
+        f"{over}):",
+        pipe_table(["axis", "choice", "Δ rSum", "95 %"], lines, figures=(2,)),
+    ]

@@ -1,0 +1,81 @@
+"""`leaderboards/ranks/`: the rank of every query of each measured row, from which intervals and letters follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness.durable import durable
+from harness.errors import StoreError
+from harness.leaderboard.rows import Row
+from harness.queries import read_queries
+from harness.statistics import Sample
+
+FOLDER = "ranks"
+WITHIN = 5e-4
+"""How far a figure may lie from that of its ranks: half of what a table shows. A mean over folds of unequal size
+is not quite the mean over all queries."""
+
+_HINT = "Nothing was changed. Restore the file from git, or run the row's command again."
+
+
+class Ranks:
+    """Committed ranks by row, each file read once.
+
+    Args:
+        folder: the leaderboards.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / FOLDER
+        self._read: dict[str, dict[str, Sample]] = {}
+
+    def sample(self, row: Row, evaluator: str) -> Sample | None:
+        """Return the ranks behind a row's figures of one evaluator, or ``None`` where they were not kept.
+
+        Raises:
+            StoreError: if the file is damaged, or the row's figures are not those of its ranks.
+        """
+        if row.fingerprint not in self._read:
+            self._read[row.fingerprint] = self._load(row)
+        return self._read[row.fingerprint].get(evaluator)
+
+    def orphans(self, rows: Iterable[Row]) -> list[Path]:
+        """Return the files that belong to no row."""
+        known = {row.fingerprint for row in rows}
+        return [path for path in sorted(self.folder.glob("*.npz")) if path.stem not in known]
+
+    def keep(self, fingerprint: str, stored: bytes) -> None:
+        """Put the file of a stored run here; a file of the same bytes is left alone."""
+        path = self.folder / f"{fingerprint}.npz"
+        if not path.is_file() or path.read_bytes() != stored:
+            with durable(path) as file:
+                file.write(stored)
+
+    def _load(self, row: Row) -> dict[str, Sample]:
+        path = self.folder / f"{row.fingerprint}.npz"
+        if not path.is_file():
+            return {}
+        queries = read_queries(path)
+        samples = {
+            name: Sample(i2t=i2t, t2i=t2i, owner=queries.owner) for name, (i2t, t2i) in queries.ranks.items()
+        }
+        for name, sample in samples.items():
+            wrong = _disagreement(row, name, sample)
+            if wrong:
+                raise StoreError(
+                    f"results.jsonl and {path} disagree on run {row.fingerprint}: {', '.join(wrong)}",
+                    hint=_HINT,
+                )
+        return samples
+
+
+def _disagreement(row: Row, evaluator: str, sample: Sample) -> list[str]:
+    figures = sample.figures()
+    return [
+        f"{evaluator}.{name} is {row.metrics[f'{evaluator}.{name}']:.4f}, by the ranks {value:.4f}"
+        for name, value in figures.items()
+        if "recall@" in name
+        and f"{evaluator}.{name}" in row.metrics
+        and abs(row.metrics[f"{evaluator}.{name}"] - value) > WITHIN
+    ]
