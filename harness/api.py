@@ -21,6 +21,7 @@ from harness.protocols import (
     Encoder,
     Evaluator,
     FrozenPart,
+    Gallery,
     GeneratedDataset,
     Informing,
     Loss,
@@ -35,7 +36,7 @@ from harness.protocols import (
     Split,
     TrainPairs,
 )
-from harness.specs import DatasetSpec, EncoderSpec, EvaluatorSpec, LossSpec, valid_name
+from harness.specs import DatasetSpec, EncoderSpec, EvaluatorSpec, LossSpec, Scale, valid_name
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -51,6 +52,7 @@ __all__ = [
     "Evaluator",
     "EvaluatorSpec",
     "FrozenPart",
+    "Gallery",
     "GeneratedDataset",
     "HarnessError",
     "Informing",
@@ -65,6 +67,7 @@ __all__ = [
     "Ranks",
     "Record",
     "Reporting",
+    "Scale",
     "ScoreError",
     "SeparateTest",
     "Split",

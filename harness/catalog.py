@@ -19,7 +19,7 @@ import pluggy
 from harness import hookspecs
 from harness.errors import InputError, PluginError, nearest
 from harness.hookspecs import ENTRY_POINT_GROUP, PROJECT
-from harness.specs import DatasetSpec, EncoderSpec, EvaluatorSpec, Kind, LossSpec, Spec
+from harness.specs import DatasetSpec, EncoderSpec, EvaluatorSpec, Kind, LossSpec, Scale, Spec
 
 ALLOW_LIST = "HARNESS_PLUGINS"
 """Environment variable: the entry points that may load, and no others, with commas; unset allows all."""
@@ -301,6 +301,8 @@ def _check_spec(hook: str, spec: Any, expected: type[Spec]) -> None:
         right = right and spec.modality in ("image", "text")
     if isinstance(spec, EvaluatorSpec):
         right = right and isinstance(spec.metrics, tuple) and all(isinstance(m, str) for m in spec.metrics)
+        right = right and isinstance(spec.scales, Mapping) and isinstance(spec.gallery, str)
+        right = right and all(isinstance(k, str) and isinstance(v, Scale) for k, v in spec.scales.items())
     if not right:
         raise _FaultError(
             f"{hook} returned a {expected.__name__} with a field of a wrong type: {spec!r:.300}"

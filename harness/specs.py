@@ -70,7 +70,57 @@ class LossSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scale:
+    """Say how a figure is to be read, so that it can be held against adversaries.
+
+    Args:
+        better: which way a better scorer moves it; ``neither`` for a count.
+        best: what a perfect scorer gets; ``None`` where it depends.
+        worst: what no scorer falls below (or, where less is better, rises above); ``None`` where it depends.
+        chance: what a random scorer gets on the average: a number; ``gallery`` where it follows from the numbers of
+            images and captions, as of ``i2t.recall@5``; ``None`` where it depends on something else.
+
+    Raises:
+        ValueError: if `better` or `chance` is none of these, or worst, chance and best are not in that order.
+    """
+
+    better: Literal["higher", "lower", "neither"]
+    best: float | None = None
+    worst: float | None = None
+    chance: float | Literal["gallery"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.better not in ("higher", "lower", "neither"):
+            raise ValueError(f"better is {self.better!r}, not 'higher', 'lower' or 'neither'")
+        if isinstance(self.chance, str) and self.chance != "gallery":
+            raise ValueError(f"chance is {self.chance!r}, not a number or 'gallery'")
+        ends = [end for end in (self.worst, self.chance, self.best) if not isinstance(end, str | None)]
+        if ends != sorted(ends, reverse=self.better == "lower"):
+            raise ValueError(
+                f"worst, chance and best are {ends}, which is no order where {self.better} is better"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluatorSpec(Spec):
-    """Declare an evaluator and the names of the figures that it returns (``*`` ends a prefix)."""
+    """Declare an evaluator and its figures.
+
+    Args:
+        metrics: the names of the figures that it returns; ``*`` ends a prefix.
+        scales: name of a figure, or prefix that ``*`` ends -> how it is read; the longest one counts. Names of the
+            literature (``i2t.recall@5``, ``t2i.median_rank``, ``rsum``, ...) need none.
+        gallery: ``package.module:function``: what makes a `Gallery` that the evaluator applies to, where it needs
+            particular tags or files; called with an empty folder, a `Path`, which the evaluator gets as `source`.
+
+    Raises:
+        ValueError: if `gallery` is malformed.
+    """
 
     metrics: tuple[str, ...]
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+    gallery: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.gallery and not _TARGET.fullmatch(self.gallery):
+            raise ValueError(f"gallery {self.gallery!r} of {self.name!r} is not 'package.module:function'")

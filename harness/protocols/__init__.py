@@ -34,6 +34,7 @@ from harness.protocols.encoders import (
 )
 from harness.protocols.evaluators import (
     Evaluator,
+    Gallery,
     PerQuery,
     Policy,
     Ranking,
@@ -56,6 +57,7 @@ __all__ = [
     "Encoder",
     "Evaluator",
     "FrozenPart",
+    "Gallery",
     "GeneratedDataset",
     "Informing",
     "Loss",

@@ -97,6 +97,20 @@ class Evaluator(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Gallery:
+    """A small gallery that an evaluator applies to, for the adversaries of `harness.testing`.
+
+    Attributes:
+        split: some 10..100 images with captions, and with the tags that the evaluator reads.
+        relevance: (n, m) how well image i and caption j fit, as the evaluator's labels have it: a perfect scorer
+            orders pairs so. ``None``: a caption fits its own image, and no other.
+    """
+
+    split: Split
+    relevance: npt.NDArray[np.float64] | None = None
+
+
 @runtime_checkable
 class PerQuery(Protocol):
     """An evaluator whose figures are counted from one rank a query.

@@ -75,6 +75,16 @@ BROKEN = {
         "    return [EncoderSpec(name='x', target='a:b', summary='', modality='sound')]",
         "a field of a wrong type",
     ),
+    "has a wrong scale": (
+        "from harness.api import EvaluatorSpec, hookimpl\n@hookimpl\ndef harness_evaluators():\n"
+        "    return [EvaluatorSpec(name='x', target='a:b', summary='', metrics=('y',), scales={'y': 'higher'})]",
+        "a field of a wrong type",
+    ),
+    "names no gallery": (
+        "from harness.api import EvaluatorSpec, hookimpl\n@hookimpl\ndef harness_evaluators():\n"
+        "    return [EvaluatorSpec(name='x', target='a:b', summary='', metrics=(), gallery='here')]",
+        "gallery 'here' of 'x' is not 'package.module:function'",
+    ),
     "has a wrong name": (
         "from harness.api import LossSpec, hookimpl\n@hookimpl\ndef harness_losses():\n"
         "    return [LossSpec(name='../x', target='a:b', summary='')]",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.api import DatasetSpec, EvaluatorSpec, hookimpl
+from harness.api import DatasetSpec, EvaluatorSpec, Scale, hookimpl
+
+_CONFUSION = ("confusion*", "i2t.confusion*", "t2i.confusion*")
 
 
 @hookimpl
@@ -29,6 +31,8 @@ def harness_evaluators() -> Iterable[EvaluatorSpec]:
             name="twins",
             target="harness_shapes.twins:Twins",
             summary="How often an image is confused with its near-twin, by the attribute that differs",
-            metrics=("confusion*", "i2t.confusion*", "t2i.confusion*"),
+            metrics=_CONFUSION,
+            scales=dict.fromkeys(_CONFUSION, Scale(better="lower", best=0.0, worst=1.0, chance=0.5)),
+            gallery="harness_shapes.gallery:gallery",
         )
     ]
