@@ -53,13 +53,15 @@ def read_queries(path: Path) -> Queries:
     Raises:
         StoreError: if it is missing, damaged, or its arrays do not fit one another.
     """
+    import io
     import zipfile
     import zlib
 
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # From memory: numpy leaves a file open that is none of its own.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays: dict[str, Any] = {name: file[name] for name in file.files}
         owner, *others = (arrays.pop(_OWNER), *arrays.values())
         if not all(np.issubdtype(array.dtype, np.integer) for array in (owner, *others)):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
-from harness.leaderboard import Row, merge_rows
+from harness.leaderboard import Ranks, Row, merge_rows
 from harness.leaderboard.ablations import ablations_page, printed
 from harness.leaderboard.classes import share
 from harness.leaderboard.losses import STAGES, losses_design
@@ -29,7 +29,7 @@ NOISE = (0.0, 0.002)
 
 
 def page(folder: Path, rows: list[Row]) -> str:
-    return "\n\n".join(ablations_page(rows, folder / "published"))
+    return "\n\n".join(ablations_page(rows, folder / "published", Ranks(folder)))
 
 
 def section(text: str, title: str) -> str:

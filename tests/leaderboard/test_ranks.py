@@ -1,0 +1,191 @@
+"""Committed ranks: figures must follow from them; intervals, letters and effects do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.errors import StoreError
+from harness.leaderboard import Ranks, Row, check, merge_rows, render, write
+from harness.leaderboard.groups import grouped
+from harness.leaderboard.uncertainty import Uncertainty
+from harness.queries import Queries, read_queries, write_queries
+from harness.statistics import RSUM, Sample, bootstrap
+
+Make = Callable[..., Row]
+
+IMAGES, CAPTIONS = 60, 3
+OWNER = np.repeat(np.arange(IMAGES), CAPTIONS)
+
+
+@pytest.fixture
+def measured(folder: Path, make_row: Make) -> Callable[..., Row]:
+    """Return a maker of rows with committed ranks; `level` is the mean rank, about."""
+
+    def make(level: float, *, luck: int = 0, **fields: object) -> Row:
+        random = np.random.default_rng([luck, int(10 * level)])
+        i2t, t2i = (1 + random.poisson(level, size).astype(np.int64) for size in (IMAGES, IMAGES * CAPTIONS))
+        row = make_row(**fields)
+        write_queries(
+            folder / "ranks" / f"{row.fingerprint}.npz", Queries(owner=OWNER, ranks={"recall": (i2t, t2i)})
+        )
+        figures = Sample(i2t, t2i, OWNER).figures()
+        metrics = {f"recall.{name}": value for name, value in figures.items() if name != RSUM}
+        metrics |= {"recall.i2t.median_rank": 1.0, "recall.t2i.median_rank": 1.0}
+        return dataclasses.replace(row, metrics=metrics, images=IMAGES, captions=IMAGES * CAPTIONS)
+
+    return make
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    ranks = {
+        name: (random.integers(1, top, IMAGES), random.integers(1, top, IMAGES * CAPTIONS))
+        for name, top in (("recall", 200), ("recall-1k", 70_000))
+    }
+    path = tmp_path / "queries.npz"
+    write_queries(path, Queries(owner=OWNER, ranks=ranks))
+    before = path.read_bytes()
+    found = read_queries(path)
+    assert found.ranks.keys() == ranks.keys()
+    for name, sides in ranks.items():
+        assert all(np.array_equal(a, b) for a, b in zip(found.ranks[name], sides, strict=True))
+    write_queries(path, found)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("broken", ["cut", "text", "gone", "pickle", "short", "zero", "float"])
+def test_a_damaged_file_is_named(tmp_path: Path, broken: str) -> None:
+    path = tmp_path / "queries.npz"
+    good = np.ones(IMAGES, dtype=np.int64)
+    write_queries(path, Queries(owner=OWNER, ranks={"recall": (good, np.ones(len(OWNER), dtype=np.int64))}))
+    arrays = {"owner": OWNER, "recall/i2t": good, "recall/t2i": np.ones(len(OWNER), dtype=np.int64)}
+    if broken == "cut":
+        path.write_bytes(path.read_bytes()[:100])
+    elif broken == "text":
+        path.write_text("ranks")
+    elif broken == "gone":
+        path.unlink()
+    else:
+        key, value = {
+            "pickle": ("recall/i2t", np.array([print], dtype=object)),
+            "short": ("recall/t2i", arrays["recall/t2i"][:-1]),
+            "zero": ("recall/i2t", good * 0),
+            "float": ("recall/i2t", good * 1.5),
+        }[broken]
+        np.savez(path, **(arrays | {key: value}))
+    with pytest.raises(StoreError, match=r"queries\.npz"):
+        read_queries(path)
+
+
+def test_a_digit_changed_by_hand_is_found(folder: Path, measured: Make) -> None:
+    merge_rows(folder / "results.jsonl", [measured(1.0)])
+    write(folder)
+    assert check(folder) == []
+    path = folder / "results.jsonl"
+    value = measured(1.0).metrics["recall.i2t.recall@1"]
+    path.write_text(path.read_text().replace(f'"recall.i2t.recall@1": {value}', '"recall.i2t.recall@1": 0.9'))
+    with pytest.raises(StoreError, match=r"disagree on run .*recall@1 is 0\.9000"):
+        check(folder)
+
+
+def test_ranks_without_a_row_are_left_over(folder: Path, measured: Make) -> None:
+    merge_rows(folder / "results.jsonl", [measured(1.0)])
+    measured(1.0, variant="gone")
+    write(folder)
+    (line,) = check(folder)
+    assert "flickr8kgone00.0.npz belongs to no row" in line
+
+
+def test_intervals_and_letters_stand_in_the_table(folder: Path, measured: Make) -> None:
+    rows = [
+        measured(0.5, variant="good", title="Good"),
+        measured(0.5, luck=1, variant="like", title="Like"),
+        measured(30.0, variant="bad", title="Bad"),
+    ]
+    merge_rows(folder / "results.jsonl", rows)
+    page = render(folder)["flickr8k.md"]
+    cells = {name: _cells(page, f"**{name}**") for name in ("Good", "Like", "Bad")}
+    assert cells["Good"][13] == cells["Like"][13] == "a"
+    assert cells["Bad"][13] == "b"
+    sample = Ranks(folder).sample(rows[0], "recall")
+    assert sample is not None
+    interval = bootstrap([sample])[RSUM]
+    assert cells["Good"][12] == f"{interval.low:.1f} to {interval.high:.1f}"
+    assert "corrected for 3 pairs (Holm)" in page
+    assert render(folder) == render(folder)
+
+
+def test_rows_of_other_questions_are_not_compared(folder: Path, measured: Make) -> None:
+    protocol = {"gallery": "g", "pixels": "p", "scores": "s", "text view": "single view"}
+    rows = [
+        measured(0.5, variant="one", protocol=protocol, passport="a" * 16),
+        measured(9.0, variant="two", protocol=protocol | {"text view": "all shifts"}, passport="b" * 16),
+        measured(9.0, variant="three", protocol=protocol | {"gallery": "h"}, passport="c" * 16),
+    ]
+    merge_rows(folder / "results.jsonl", rows)
+    groups = grouped(rows)
+    certain = Uncertainty(groups, "recall", Ranks(folder))
+    assert certain.pairs == 1
+    assert [certain.of(group).letters for group in groups] == ["a", "b", ""]
+    page = render(folder)["flickr8k.md"]
+    assert (
+        "They differ in gallery (\\[A\\] g, \\[B\\] g, \\[C\\] h), text view (\\[A\\] single view, " in page
+    )
+
+
+def test_one_seed_without_ranks_takes_the_interval_away(folder: Path, measured: Make, make_row: Make) -> None:
+    rows = [measured(0.5, recipe="r"), make_row(seed=1, recipe="r")]
+    (group,) = grouped(rows)
+    known = Uncertainty([group], "recall", Ranks(folder)).of(group)
+    assert known.interval is None
+    assert known.letters == ""
+
+
+def test_a_matrix_of_two_choices_shows_its_effects(folder: Path, measured: Make) -> None:
+    levels = {
+        ("from-one", "few"): 2.0,
+        ("from-one", "many"): 1.0,
+        ("alone", "few"): 20.0,
+        ("alone", "many"): 12.0,
+    }
+    rows = [
+        measured(
+            level,
+            luck=seed,
+            matrix="grown",
+            title=start,
+            seed=seed,
+            recipe=f"{start} {classes}",
+            labels={"dataset": "flickr8k", "start": start, "classes": classes, "seed": str(seed)},
+            fingerprint=f"{start}{classes}{seed}",
+        )
+        for (start, classes), level in levels.items()
+        for seed in (0, 1)
+    ]
+    merge_rows(folder / "results.jsonl", rows)
+    page = render(folder)["ablations.md"]
+    assert "## Matrix `grown`" in page
+    line = next(line for line in page.split("\n") if "from-one in place of alone" in line)
+    effect = float(_split(line)[2])
+    means = {
+        start: np.mean(
+            [sum(r.metrics[n] for n in r.metrics if "recall@" in n) for r in rows if r.title == start]
+        )
+        for start in ("from-one", "alone")
+    }
+    assert effect == pytest.approx(100 * (means["from-one"] - means["alone"]), abs=0.051)
+    low, high = (float(part) for part in _split(line)[3].split(" to "))
+    assert 0 < low < effect < high
+
+
+def _cells(page: str, method: str) -> list[str]:
+    return _split(next(line for line in page.split("\n") if line.startswith(f"| {method}")))
+
+
+def _split(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
