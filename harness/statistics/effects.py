@@ -67,7 +67,7 @@ def contrast(
     The variance between images is that of the weighted contributions of each image, so that what methods share
     cancels. Where a method has several seeds, s² sum of weight² / seeds is added, with one variance s² between seeds
     pooled over `methods`, those of weight 0 too. For two methods and the weights 1 and -1 it is `compare` with
-    pooled seeds.
+    pooled seeds; p has the same least value.
 
     Args:
         methods: one sample a seed, all of one gallery of two images or more.
@@ -76,7 +76,7 @@ def contrast(
 
     Raises:
         ScoreError: if samples are of different galleries, or of one image.
-        ParameterError: if a weight is of no method, or there is no such figure.
+        ParameterError: if a weight is of no method, all are 0, or there is no such figure.
     """
     return contrasts(methods, [weights], figure=figure)[0]
 
@@ -88,6 +88,8 @@ def contrasts(
     strange = sorted({name for wanted in weights for name in wanted} - methods.keys())
     if strange:
         raise ParameterError(f"contrast: there is no method {strange[0]!r}")
+    if not all(any(wanted.values()) for wanted in weights):
+        raise ParameterError("contrast: all weights are 0")
     found = _contributions(list(methods.values()), figure)
     return [_contrast(found, [wanted.get(name, 0.0) for name in methods]) for wanted in weights]
 
@@ -151,6 +153,8 @@ def _contrast(found: Sequence[Contributions], weights: Sequence[float]) -> Contr
 
     pairs = list(zip(weights, found, strict=True))
     images = np.sum([weight * part.images for weight, part in pairs if weight], axis=0)
+    hits = np.sum([weight * part.hits for weight, part in pairs if weight], axis=0)
+    differing = int((abs(hits) > _TOLERANCE).any(axis=1).sum())
     terms = [(float(np.var(images, ddof=1)) / len(images), float(len(images) - 1))]
     df = sum(len(part.seeds) - 1 for part in found)
     if df:
@@ -162,7 +166,7 @@ def _contrast(found: Sequence[Contributions], weights: Sequence[float]) -> Contr
     return Contrast(
         difference=difference,
         interval=error.interval(difference),
-        p_value=error.probability(difference),
+        p_value=min(1.0, max(error.probability(difference), 2.0 ** (1 - differing))),
         se=error.se,
         df=error.df,
         over_seeds=df > 0,

@@ -42,6 +42,18 @@ def test_a_contrast_of_two_is_their_comparison(world: Any) -> None:
     assert not found.over_seeds
 
 
+def test_a_handful_of_images_tells_nothing_apart() -> None:
+    """As `compare` has it: p is at least 2^(1-k) where k images differ."""
+    owner = np.arange(100)
+    ones = [Sample(np.ones(100), np.ones(100), owner)]
+    for differing in (1, 4, 5, 6):
+        worse = np.where(owner < differing, 20.0, 1.0)
+        other = [Sample(worse, worse, owner)]
+        found = contrast({"a": ones, "b": other}, {"a": 1.0, "b": -1.0}, figure="i2t.recall@1")
+        assert found.p_value == compare(ones, other, figure="i2t.recall@1").p_value
+        assert found.p_value >= 2.0 ** (1 - differing)
+
+
 def test_seeds_of_all_methods_make_one_variance(world: Any) -> None:
     methods = {
         name: [world(1).sample(90, run=10 * n + r) for r in range(n)] for n, name in enumerate("abc", start=1)
@@ -140,3 +152,5 @@ def test_what_is_no_matrix_is_refused(world: Any) -> None:
         contrast({"a": sample, "b": [world(1).sample(21)]}, {"a": 1.0})
     with pytest.raises(ParameterError, match="no method 'c'"):
         contrast({"a": sample}, {"c": 1.0})
+    with pytest.raises(ParameterError, match="all weights are 0"):
+        contrast({"a": sample}, {})
