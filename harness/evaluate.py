@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 BATCH = 256
 SIDES = ("i2t", "t2i")
+COUNTS = ("above", "tied", "matched")
+TILE = "tile_"
+"""Before the names of columns that count within a tile, see `harness.ranking.Ranked`."""
 
 
 def embed(
@@ -103,7 +107,10 @@ def per_query(name: str, evaluator: Evaluator, ranking: Ranked) -> tuple[Ints, I
 
 
 def write_ranks(path: Path, ranking: Ranked) -> None:
-    """Store the ranks of every query: side, query id, above, tied, matched."""
+    """Store the ranks of every query: side, query id, above, tied, matched; the last three also within its tile.
+
+    A gallery of one tile has no columns for tiles.
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -114,10 +121,21 @@ def write_ranks(path: Path, ranking: Ranked) -> None:
         {
             "side": np.repeat(SIDES, [len(queries) for queries in ids]),
             "query": [query for queries in ids for query in queries],
-            **{f: np.concatenate([getattr(side, f) for side in sides]) for f in ("above", "tied", "matched")},
+            **_columns(sides),
+            **(
+                {f"{TILE}{name}": column for name, column in _columns(ranking.tiles).items()}
+                if ranking.tiles
+                else {}
+            ),
         }
     )
     pq.write_table(table, path)
+
+
+def _columns(sides: Sequence[Ranks]) -> dict[str, Ints]:
+    import numpy as np
+
+    return {name: np.concatenate([getattr(side, name) for side in sides]) for name in COUNTS}
 
 
 def write_embeddings(path: Path, ranking: Ranked) -> None:
@@ -161,12 +179,13 @@ def read_ranking(embeddings: Path, ranks: Path, split: Split) -> Ranked:
             raise ScoreError(f"{embeddings} holds other {key} ids than split {split.name!r} of the dataset")
     frame = pq.read_table(ranks).to_pandas()
 
-    def side(name: str) -> Ranks:
+    def side(name: str, prefix: str = "") -> Ranks:
         rows = frame[frame["side"] == name]
-        above, tied, matched = (rows[f].to_numpy(dtype="int64") for f in ("above", "tied", "matched"))
-        return Ranks(above=above, tied=tied, matched=matched)
+        return Ranks(**{count: rows[f"{prefix}{count}"].to_numpy(dtype="int64") for count in COUNTS})
 
-    return Ranked(split=split, image=image, text=text, i2t=side("i2t"), t2i=side("t2i"))
+    tiled = f"{TILE}{COUNTS[0]}" in frame
+    tiles = (side("i2t", TILE), side("t2i", TILE)) if tiled else None
+    return Ranked(split=split, image=image, text=text, i2t=side("i2t"), t2i=side("t2i"), tiles=tiles)
 
 
 __all__ = ["embed", "judge", "per_query", "rank", "read_ranking", "write_embeddings", "write_ranks"]

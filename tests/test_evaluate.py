@@ -155,6 +155,22 @@ def test_what_is_stored_gives_the_same_figures(ranking: Ranked, tmp_path: Path) 
     assert rsum(back.fold(0, 3)) == rsum(ranking.fold(0, 3))
 
 
+def test_tiles_are_stored_where_there_are_several(
+    ranking: Ranked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.ranking.BLOCK", 2)
+    tiled = rank(ranking.split, ranking.image, ranking.text)
+    write_embeddings(tmp_path / "e.safetensors", tiled)
+    write_ranks(tmp_path / "r.parquet", tiled)
+    back = read_ranking(tmp_path / "e.safetensors", tmp_path / "r.parquet", split())
+    assert rsum(back) == rsum(ranking)
+    assert tiled.tiles is not None
+    assert back.tiles is not None
+    for stored, fresh in zip(back.tiles, tiled.tiles, strict=True):
+        assert stored.rank().tolist() == fresh.rank().tolist()
+    assert rsum(back.fold(0, 2)) == rsum(ranking.fold(0, 2))
+
+
 def test_ranks_are_a_table_that_others_can_read(ranking: Ranked, tmp_path: Path) -> None:
     import pandas as pd
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from harness import ranking
 from harness.errors import ScoreError
 from harness.protocols import Record, Split
-from harness.ranking import normalize, rank, rsum
+from harness.ranking import Ranked, normalize, rank, rsum
 
 
 def gallery(counts: list[int]) -> Split:
@@ -99,6 +99,32 @@ def test_fold_equals_a_gallery_of_its_own() -> None:
     assert fold.split.image_ids == ("i2", "i3", "i4")
     assert fold.i2t.rank().tolist() == alone.i2t.rank().tolist()
     assert fold.t2i.rank().tolist() == alone.t2i.rank().tolist()
+
+
+def test_folds_of_a_tile_come_from_the_pass_over_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "BLOCK", 2)
+    random = np.random.default_rng(0)
+    counts = [1, 3, 5, 2, 4]
+    # Few different scores, so that some tie.
+    image = random.integers(-1, 2, (5, 3)).astype(np.float32)
+    text = random.integers(-1, 2, (15, 3)).astype(np.float32)
+    whole = rank(gallery(counts), image, text)
+    ends = {(0, 2): (0, 4), (2, 4): (4, 11), (4, 5): (11, 15), (1, 3): (1, 9)}
+    alone = {(a, b): rank(gallery(counts[a:b]), image[a:b], text[c:d]) for (a, b), (c, d) in ends.items()}
+    asked: list[int] = []
+
+    def again(split: Split, image: np.ndarray, text: np.ndarray) -> Ranked:
+        asked.append(len(split.records))
+        return rank(split, image, text)
+
+    monkeypatch.setattr(ranking, "rank", again)
+    for (start, stop), expected in alone.items():
+        fold = whole.fold(start, stop)
+        for side in ("i2t", "t2i"):
+            for name in ("above", "tied", "matched"):
+                found = getattr(getattr(fold, side), name)
+                assert found.tolist() == getattr(getattr(expected, side), name).tolist()
+    assert asked == [2]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
