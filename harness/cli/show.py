@@ -47,6 +47,7 @@ def show(
             "gallery",
             f"{result.dataset}: {result.images:,} images, {result.captions:,} captions, passport {result.passport}",
         ],
+        *([f"protocol: {name}", text] for name, text in result.protocol.items()),
         ["parameters", f"{cost['parameters']:,.0f} trained, {cost['frozen_parameters']:,.0f} frozen"],
         [
             "time",
