@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import InputError, TrainingError, nearest
 from harness.inputs import ImageInputs, derive
 from harness.model import Model
-from harness.protocols import Mining, Split
+from harness.protocols import Drafting, Mining, Split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,13 +35,17 @@ class Numerics:
         if self.precision not in PRECISIONS:
             raise InputError(f"no precision {self.precision!r}{nearest(self.precision, PRECISIONS)}")
 
-    def cast(self, device: str) -> contextlib.AbstractContextManager[Any]:
-        """Return the context of a forward pass."""
+    def cast(self, device: str, *, keep: bool = True) -> contextlib.AbstractContextManager[Any]:
+        """Return the context of a forward pass.
+
+        Args:
+            keep: let the weights in bfloat16 be used again by later passes under an outer context.
+        """
         import torch
 
         if self.precision == "32-true":
             return contextlib.nullcontext()
-        return torch.autocast(device.partition(":")[0], dtype=torch.bfloat16)
+        return torch.autocast(device.partition(":")[0], dtype=torch.bfloat16, cache_enabled=keep)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -114,10 +118,12 @@ class Step:
         drawn = torch.from_numpy(random.choice(len(self.texts), count, replace=False))
         candidates = self.texts[drawn.to(self.texts.device)]
         encoder = self.model.text
+        embed = encoder.draft if isinstance(encoder, Drafting) else encoder
         encoder.eval()
         try:
-            with torch.no_grad():
-                embedded = encoder(candidates)
+            # Weights that are cast here have no gradient: the pass after this one must not find them.
+            with torch.no_grad(), self.numerics.cast(str(candidates.device), keep=False):
+                embedded = embed(candidates)
         finally:
             encoder.train()
         rows: Any = loss.mine(image, groups, embedded, self.caption_image[drawn].to(groups.device))

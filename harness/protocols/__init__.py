@@ -27,6 +27,7 @@ from harness.protocols.datasets import (
 )
 from harness.protocols.encoders import (
     CachedEncoder,
+    Drafting,
     Encoder,
     FrozenPart,
     Informing,
@@ -54,6 +55,7 @@ __all__ = [
     "CachedEncoder",
     "ClosedFormLoss",
     "Dataset",
+    "Drafting",
     "Encoder",
     "Evaluator",
     "FrozenPart",

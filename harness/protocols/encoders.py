@@ -87,6 +87,22 @@ class CachedEncoder(Protocol):
 
 
 @runtime_checkable
+class Drafting(Protocol):
+    """A text encoder whose embedding in evaluation mode takes more than choosing among captions is worth.
+
+    The candidates of a loss that mines are embedded so, in evaluation mode and without gradient; val and test never.
+    """
+
+    def draft(self, batch: Tensor) -> Tensor:
+        """Embed a batch in one pass, ending in what the training embedding ends in: (batch, ...) -> (batch, dim).
+
+        A loss compares it with image embeddings of training mode. Where a call in evaluation mode is one such pass
+        itself, both are equal to the bit.
+        """
+        ...
+
+
+@runtime_checkable
 class Informing(Protocol):
     """An encoder that counts what it met while preparing inputs; the result keeps it as a note."""
 

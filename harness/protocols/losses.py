@@ -40,7 +40,8 @@ class Mining(Protocol):
     """A loss that takes captions from beyond the batch as negatives.
 
     In each step the harness draws `candidates` captions of the train split at random, the same for the whole batch,
-    embeds them in evaluation mode without gradient, and asks `mine` which to take. Those are embedded again in the
+    embeds them in evaluation mode without gradient (with `Drafting.draft` where the encoder has it), and asks `mine`
+    which to take. Those are embedded again in the
     step's own pass, with gradient, and come as a fourth argument: ``loss(image, text, group, mined)``. With 0
     candidates the loss is called as any other.
 

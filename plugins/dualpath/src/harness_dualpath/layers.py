@@ -45,7 +45,12 @@ class Embed(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (batch, inputs) to (batch, dim)."""
+        if self.training or not self.test_before_relu:
+            return self.as_trained(features)
         output: Tensor = self.norm(self.linear(features))
-        if self.relu and (self.training or not self.test_before_relu):
-            return output.relu()
         return output
+
+    def as_trained(self, features: Tensor) -> Tensor:
+        """Map (batch, inputs) to (batch, dim), ending as in training, whatever the mode."""
+        output: Tensor = self.norm(self.linear(features))
+        return output.relu() if self.relu else output

@@ -84,11 +84,20 @@ class TextRNN(Words):
 
     def forward(self, batch: Tensor) -> Tensor:
         """Embed prepared captions: (batch, length) -> (batch, dim)."""
+        output: Tensor = self.projection(self._features(batch))
+        return output
+
+    def draft(self, batch: Tensor) -> Tensor:
+        """Embed them, ending as in training, whatever `test_before_relu` says: (batch, length) -> (batch, dim)."""
+        return self.projection.as_trained(self._features(batch))
+
+    def _features(self, batch: Tensor) -> Tensor:
+        """Return (batch, features): what the head sees."""
         ids = _closed(self.drop_words(batch))
         count = (ids > 0).sum(dim=1).clamp(min=1)
         states, last = self._read(ids, count.cpu())
-        output: Tensor = self.projection(self.feature_dropout(self._pooled(states, last, count)))
-        return output
+        features: Tensor = self.feature_dropout(self._pooled(states, last, count))
+        return features
 
     def _read(self, ids: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
         """Read the first `count` ids of each caption, (batch,) on the CPU.

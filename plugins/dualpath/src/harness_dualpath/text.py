@@ -113,8 +113,17 @@ class TextCNN(Words):
             return self._summed(batch)
         return self._embedded(self._placed(batch))
 
+    def draft(self, batch: Tensor) -> Tensor:
+        """Embed at one place, the middle one where `test_position` is ``all``: (batch, length) -> (batch, dim)."""
+        return self.projection.as_trained(self._pooled(self._placed(batch)))
+
     def _embedded(self, ids: Tensor) -> Tensor:
         """Embed captions whose words stand where they shall."""
+        output: Tensor = self.projection(self._pooled(ids))
+        return output
+
+    def _pooled(self, ids: Tensor) -> Tensor:
+        """Return (batch, features) of captions whose words stand where they shall: what the head sees."""
         ids = self.drop_words(ids)
         words = self.embed_words(ids)
         present = _present(ids > 0) if self.mask else None
@@ -126,15 +135,15 @@ class TextCNN(Words):
                 words = _masked(words, present)
         if present is not None:
             words = words.masked_fill(~present.unsqueeze(-1), -math.inf)
-        output: Tensor = self.projection(self.feature_dropout(words.amax(dim=1)))
-        return output
+        pooled: Tensor = self.feature_dropout(words.amax(dim=1))
+        return pooled
 
     def _placed(self, ids: Tensor) -> Tensor:
         """Move the words of each caption from the left to where they shall start."""
         count = (ids > 0).sum(dim=1)
         if self.training and self.shift:
             return shifted(ids, random_starts(count, self.length))
-        if not self.training and self.test_position == "centre":
+        if not self.training and self.test_position != "left":
             return shifted(ids, (self.length - count) // 2)
         return ids
 
