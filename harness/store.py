@@ -39,8 +39,8 @@ class Result:
         passport: hash of `protocol`: what the figures may be compared with.
         protocol: its parts, see `harness.passport`; empty in results of versions that kept the hash alone.
         figures: evaluator -> {"revision": int, "params": {...}, "values": {figure: float}}.
-        val_rsum: rSum on val of the weights that were kept, 0..600.
-        cost: seconds, bytes and counts: train_seconds, peak_memory_bytes, parameters, ...
+        val_rsum: rSum on val of the weights that were kept, 0..600; ``None`` where another code trained them.
+        cost: seconds, bytes and counts: train_seconds, peak_memory_bytes, parameters, ...; empty where nobody told.
         provenance: versions, hardware, source revision, command, time.
     """
 
@@ -52,7 +52,7 @@ class Result:
     captions: int
     limit: int | None
     figures: Mapping[str, Mapping[str, Any]]
-    val_rsum: float
+    val_rsum: float | None
     epochs: int
     best_epoch: int
     cost: Mapping[str, float]
@@ -135,7 +135,14 @@ class Store:
         return dict(load_file(self.checked(fingerprint, "weights.safetensors")))
 
     def publish(self, result: Result, write: Callable[[Path], None]) -> None:
-        """Store a run: `write` puts its files into a temporary folder, which then takes its place in one rename."""
+        """Store a run: `write` puts its files into a temporary folder, which then takes its place in one rename.
+
+        The checkpoint that it was made from goes.
+        """
+        self._replace(result, write)
+        shutil.rmtree(self.work(result.fingerprint), ignore_errors=True)
+
+    def _replace(self, result: Result, write: Callable[[Path], None]) -> None:
         temporary = self.runs / f".{result.fingerprint}.{os.getpid()}"
         try:
             temporary.mkdir(parents=True)
@@ -149,14 +156,16 @@ class Store:
             temporary.rename(final)
             sync_folder(self.runs)
             shutil.rmtree(old, ignore_errors=True)
-            shutil.rmtree(self.work(result.fingerprint), ignore_errors=True)
         except OSError as error:
             raise unwritable(self.runs, error) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def update(self, result: Result, write: Callable[[Path], None] | None = None) -> None:
-        """Replace the figures of a stored run, and the files that `write` writes; its other files stay."""
+        """Replace the figures of a stored run, and the files that `write` writes; its other files stay.
+
+        So does the checkpoint of an attempt to make it again.
+        """
         folder = self.runs / result.fingerprint
 
         def fill(temporary: Path) -> None:
@@ -167,7 +176,7 @@ class Store:
                 if kept and not (temporary / path.name).exists():
                     os.link(path, temporary / path.name)
 
-        self.publish(result, fill)
+        self._replace(result, fill)
 
     def _seal(self, folder: Path) -> None:
         files = {}

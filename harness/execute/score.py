@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.build import build
+from harness.catalog import Catalog
 from harness.data import open_dataset
 from harness.evaluate import judge, per_query, read_ranking
 from harness.execute.outcome import Workspace
 from harness.plan import Part, RunSpec
 from harness.queries import FILE, Queries, read_queries, write_queries
+from harness.ranking import Ranked
 from harness.store import Result, Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
 
 
 def score(
@@ -29,24 +38,46 @@ def score(
         store.checked(result.fingerprint, "ranks.parquet"),
         dataset.split("test", spec.limit),
     )
-    figures: dict[str, Mapping[str, Any]] = dict(result.figures)
-    ranks = {}
-    for name, part in missing.items():
-        evaluator = build(part, "evaluator", workspace.catalog, source=dataset.source)
-        values = judge(name, evaluator, ranking)
-        counted = per_query(name, evaluator, ranking)
-        figures[name] = {**_identity(part), "values": values, "ranked": counted is not None}
-        if counted is not None:
-            ranks[name] = counted
-    kept = {
-        name: counted
-        for name, counted in _stored_ranks(store, result).items()
-        if figures[name]["ranked"] and name not in missing
+    found = {
+        name: judged(name, part, ranking, dataset.source, workspace.catalog) for name, part in missing.items()
     }
-    queries = Queries(owner=ranking.split.caption_image, ranks=kept | ranks)
-    updated = Result(**{**vars(result), "figures": figures})
+    updated, queries = merged(result, found, ranking, store)
     store.update(updated, lambda folder: write_queries(folder / FILE, queries))
     return updated
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Judgment:
+    """What one evaluator says of a ranking: its entry among the figures of a result, and the ranks behind it."""
+
+    entry: Mapping[str, Any]
+    ranks: tuple[Ints, Ints] | None
+
+
+def judged(name: str, part: Part, ranking: Ranked, source: Path | None, catalog: Catalog) -> Judgment:
+    """Build an evaluator and call it; `source` is the folder that the dataset was prepared from."""
+    evaluator = build(part, "evaluator", catalog, source=source)
+    values = judge(name, evaluator, ranking)
+    counted = per_query(name, evaluator, ranking)
+    entry = {**_identity(part), "values": values, "ranked": counted is not None}
+    return Judgment(entry=entry, ranks=counted)
+
+
+def merged(
+    result: Result, found: Mapping[str, Judgment], ranking: Ranked, store: Store | None
+) -> tuple[Result, Queries]:
+    """Return a result with judgments in place of older ones of the same names, and the ranks behind all of them.
+
+    Args:
+        store: holds the ranks behind the judgments that stay; ``None`` if there are none.
+    """
+    figures: dict[str, Mapping[str, Any]] = {**result.figures, **{n: j.entry for n, j in found.items()}}
+    kept = _stored_ranks(store, result) if store is not None else {}
+    ranks = {
+        name: counted for name, counted in kept.items() if name not in found and figures[name].get("ranked")
+    } | {name: judgment.ranks for name, judgment in found.items() if judgment.ranks is not None}
+    queries = Queries(owner=ranking.split.caption_image, ranks=ranks)
+    return Result(**{**vars(result), "figures": figures}), queries
 
 
 def lacking(result: Result, evaluators: tuple[Part, ...]) -> dict[str, Part]:

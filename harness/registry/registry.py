@@ -68,6 +68,10 @@ class Registry:
             _entries=entries,
         )
 
+    def names(self, section: str) -> tuple[str, ...]:
+        """Return the names of the entries of a section, such as ``evaluators``, in the order of the file."""
+        return tuple(self._entries.sections[section])
+
     def component(self, section: str, name: str, profile: str | None) -> Component:
         """Return an entry of encoders, losses or evaluators under a profile; its name must exist."""
         problems = Problems(self.path)
