@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from harness.cli import bench, compare, data, doctor, explain, inventory, leaderboard, plan, power, run, show
+from harness.cli import (
+    bench,
+    compare,
+    data,
+    doctor,
+    explain,
+    inventory,
+    leaderboard,
+    leaks,
+    plan,
+    power,
+    run,
+    show,
+)
 from harness.cli.console import complain
 from harness.errors import HarnessError, InputError
 
@@ -34,6 +47,7 @@ app.command("compare")(compare.compare)
 app.command("power")(power.power)
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
+app.command("leaks")(leaks.leaks)
 
 
 def main() -> None:

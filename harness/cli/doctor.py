@@ -18,7 +18,7 @@ LIBRARIES = ("torch", "torchvision", "timm", "gensim", "pandas", "numpy", "plugg
 
 
 def doctor(as_json: Json = False, strict: Strict = False, home: Home = None) -> None:
-    """Report versions, devices, plugins, datasets, disk and threads."""
+    """Report versions, devices, plugins, datasets, disk and threads; `harness leaks` examines data and runs."""
     import torch
 
     from harness.data import status

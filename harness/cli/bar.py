@@ -1,0 +1,33 @@
+"""A progress bar of one task."""
+
+from __future__ import annotations
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from harness.cli.console import log, plain
+
+
+class Bar:
+    """A progress bar as a callback."""
+
+    def __init__(self) -> None:
+        self.shown = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=log,
+            transient=True,
+            disable=not log.is_terminal,
+        )
+        self.task = self.shown.add_task("", total=None)
+
+    def __enter__(self) -> Bar:
+        self.shown.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.shown.stop()
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        self.shown.update(self.task, completed=done, total=total, description=plain(note))
