@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from harness.cli.console import emit, log, out, plain, say, table
-from harness.cli.options import Home, Json, Strict, load_catalog, load_registry, place
+from harness.cli.bar import Bar
+from harness.cli.console import emit, out, plain, say, table
+from harness.cli.options import Home, Json, Place, Strict, load_catalog, load_registry, place
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
 
 app = typer.Typer(help="Prepare, verify and list datasets.", no_args_is_help=True)
 
-Source = Annotated[Path, typer.Option("--from", help="Folder that holds the dataset as its authors give it.")]
+Source = Annotated[
+    Path | None,
+    typer.Option("--from", help="Folder that holds the dataset as its authors give it.", show_default=False),
+]
+Images = Annotated[
+    Path | None,
+    typer.Option(
+        "--images",
+        help="Folder, tar or zip of the images, where annotations lie elsewhere.",
+        show_default=False,
+    ),
+]
+Files = Annotated[
+    list[Path] | None,
+    typer.Option("--annotations", help="An annotation file; may be repeated.", show_default=False),
+]
+Decode = Annotated[
+    int | None,
+    typer.Option(
+        "--decode",
+        min=16,
+        help="Also decode every image once, to this shorter side: 256 for Stage II at 224.",
+        show_default=False,
+    ),
+]
 As = Annotated[
     str | None,
     typer.Option(
@@ -33,9 +60,12 @@ def prepare(
     name: Annotated[
         str, typer.Argument(help="A dataset of registry.yaml, or one that a plugin brings, as `folder`.")
     ],
-    source: Source,
+    source: Source = None,
+    images: Images = None,
+    files: Files = None,
     called: As = None,
     settings: Option = None,
+    decode: Decode = None,
     strict: Strict = False,
     home: Home = None,
 ) -> None:
@@ -54,8 +84,18 @@ def prepare(
         params[key] = read_value(value, f"--set {key}")
     if catalog.find("dataset", use).spec.name == "folder" and called is None and entry is None:
         raise InputError(f"{name!r} needs a name for the prepared dataset", hint="Add --as NAME.")
-    with _Bar() as bar:
-        manifest = prepare_dataset(called or name, use, params, source, where.data, catalog, bar)
+    if (source is None) == (images is None):
+        raise InputError(
+            "name the folder of the dataset with --from, or its images with --images and its annotations with "
+            "--annotations",
+            hint=f"harness data prepare {name} --from DIR",
+        )
+    place_of = source or images
+    assert place_of is not None
+    with Bar() as bar:
+        manifest = prepare_dataset(
+            called or name, use, params, place_of, where.data, catalog, bar, files=files or ()
+        )
     for note in manifest.notes:
         say(f"note: {note}")
     rows = [[split, n["images"], n["captions"]] for split, n in manifest.counts.items()]
@@ -66,7 +106,29 @@ def prepare(
         markup=False,
         soft_wrap=True,
     )
+    if decode is not None:
+        _decode(manifest.name, use, params, decode, where, catalog)
     say(f"next: harness run --matrix ablations --dataset {manifest.name}")
+
+
+def _decode(name: str, use: str, params: dict[str, Any], size: int, where: Place, catalog: Catalog) -> None:
+    """Fill the cache of decoded images, split by split as runs read them."""
+    from harness.data import open_dataset
+    from harness.decoded import load_decoded
+    from harness.plan import Part
+    from harness.protocols import SPLITS
+
+    revision = catalog.find("dataset", use).spec.revision
+    part = Part(name=name, use=use, revision=revision, params=params, title=name)
+    dataset = open_dataset(part, where.data, catalog)
+    with Bar() as bar:
+        for split in SPLITS:
+
+            def tell(done: int, total: int, split: str = split) -> None:
+                bar(done, total, f"decoding {split}")
+
+            load_decoded(where.home, dataset, dataset.split(split).records, size=size, progress=tell)
+    say(f"decoded to a shorter side of {size} pixels in {where.home / 'decoded'}")
 
 
 @app.command()
@@ -79,7 +141,7 @@ def verify(
     from harness.data import verify as verify_dataset
 
     where = place(home)
-    with _Bar() as bar:
+    with Bar() as bar:
         problems = verify_dataset(name, where.data, bar)
     if as_json:
         emit({"name": name, "problems": problems})
@@ -114,29 +176,3 @@ def status(as_json: Json = False, strict: Strict = False, home: Home = None) -> 
         markup=False,
         soft_wrap=True,
     )
-
-
-class _Bar:
-    """A progress bar as a callback."""
-
-    def __init__(self) -> None:
-        self.shown = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=log,
-            transient=True,
-            disable=not log.is_terminal,
-        )
-        self.task = self.shown.add_task("", total=None)
-
-    def __enter__(self) -> _Bar:
-        self.shown.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.shown.stop()
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        self.shown.update(self.task, completed=done, total=total, description=plain(note))

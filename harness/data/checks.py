@@ -59,7 +59,9 @@ def equal_images(stored: Iterable[StoredRecord]) -> list[str]:
     for group in groups.values():
         if len(group) > 1:
             leaks = len({record.split for record in group}) > 1
-            (across if leaks else within).append(" = ".join(f"{r.split}:{r.image}" for r in group))
+            names = [f"{record.split}:{record.image}" for record in group]
+            more = f" = {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+            (across if leaks else within).append(" = ".join(names[:_LISTED]) + more)
     notes = []
     for found, where in ((across, "in more than one split"), (within, "more than once in a split")):
         if found:

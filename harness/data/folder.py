@@ -56,6 +56,12 @@ def check_name(name: str) -> None:
         raise DataError(f"dataset name {name[:80]!r} is not 1-64 of a-z, 0-9, '.', '_', '-'")
 
 
+def unpacked(root: Path, name: str) -> Path:
+    """Return the folder for images of `name` that came in an archive."""
+    check_name(name)
+    return root / f"{name}~images"
+
+
 @contextlib.contextmanager
 def locked(root: Path, name: str) -> Iterator[None]:
     """Hold the dataset for one process and clear what a killed one left; its lock the system has freed.

@@ -80,7 +80,10 @@ class Split:
 
 
 class Dataset(Protocol):
-    """Reads the annotations of a dataset. Its images are read, safely, by the harness."""
+    """Reads the annotations of a dataset. Its images are read, safely, by the harness.
+
+    A component whose annotation files may lie apart from the images also takes ``files: Sequence[Path] = ()``.
+    """
 
     def annotations(self, source: Path | None) -> Annotations:
         """Read every record.

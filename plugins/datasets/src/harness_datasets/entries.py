@@ -6,7 +6,8 @@ import csv
 import io
 import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Entry:
         captions: stripped; one may be empty.
         place: file with line or position, for messages.
         places: place of each caption.
+        tags: ids of the image and its captions in COCO, where the file gives them.
     """
 
     image: str
@@ -34,6 +36,7 @@ class Entry:
     captions: tuple[str, ...]
     place: str
     places: tuple[str, ...]
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_jsonl(path: Path, split: str, problems: list[str]) -> list[Entry]:
@@ -125,6 +128,7 @@ def read_json(path: Path, problems: list[str], notes: list[str]) -> list[Entry]:
                 "train" if split == "restval" else split,
                 captions,
                 place,
+                _coco(row, sentences),
             )
         )
     if splits["restval"]:
@@ -132,9 +136,32 @@ def read_json(path: Path, problems: list[str], notes: list[str]) -> list[Entry]:
     return entries
 
 
-def _entry(image: str, files: tuple[str, ...], split: str, captions: tuple[str, ...], place: str) -> Entry:
+def _coco(row: Any, sentences: list[Any]) -> dict[str, str]:
+    """Return COCO's ids of an image and its captions, where a Karpathy json has them."""
+    image = _field(row, "cocoid", int)
+    captions = [_field(sentence, "sentid", int) for sentence in sentences]
+    if image is None:
+        return {}
+    known = {"coco_id": str(image)}
+    return known if None in captions else known | {"caption_ids": ",".join(map(str, captions))}
+
+
+def _entry(
+    image: str,
+    files: tuple[str, ...],
+    split: str,
+    captions: tuple[str, ...],
+    place: str,
+    tags: Mapping[str, str] | None = None,
+) -> Entry:
     return Entry(
-        image=image, files=files, split=split, captions=captions, place=place, places=(place,) * len(captions)
+        image=image,
+        files=files,
+        split=split,
+        captions=captions,
+        place=place,
+        places=(place,) * len(captions),
+        tags=tags or {},
     )
 
 

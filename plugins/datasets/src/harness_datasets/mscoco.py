@@ -1,0 +1,227 @@
+"""MSCOCO captions in the splits of Karpathy and Fei-Fei."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.api import SPLITS, Annotations, DataError, ParameterError, Record
+from harness_datasets.sources import Found, ImageFiles, annotation_files, check_counts, listed, read_files
+from harness_datasets.text import number
+
+KARPATHY = {"train": 113_287, "val": 5_000, "test": 5_000}
+VARIANTS = ("first-five", "all", "deduplicated")
+FIRST = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """One image: its COCO id, file name, split, and captions with their annotation ids (which may be unknown)."""
+
+    coco: str
+    file: str
+    split: str
+    captions: tuple[tuple[str, str], ...]
+
+
+class Mscoco:
+    """Reads MSCOCO from
+
+    - ``dataset_coco.json`` of Karpathy and Fei-Fei (restval is train), or
+    - the official ``captions_{train,val}2014.json`` (or 2017) and one list of ids a split, as text or ``.npy``: ids of
+      images, file names, or ids of captions. A list of caption ids also chooses the captions.
+
+    Test images keep the order of the json or list: the five folds of MSCOCO 1K are consecutive in it. Every record has
+    the tags ``coco_id`` and ``caption_ids``, COCO's own ids, that other label sets (CxC, ECCV Caption) speak of.
+
+    Args:
+        captions: ``first-five`` of each image, 25,000 on test; ``all``, 25,010 on test; ``deduplicated``: all, less
+            captions of val and test whose text, but for case and spaces, another one before in the split has.
+        strict: whether other numbers of images than 113,287 / 5,000 / 5,000 are problems; where not, they are notes.
+
+    Raises:
+        ParameterError: if there is no such variant.
+    """
+
+    def __init__(
+        self, *, captions: Literal["first-five", "all", "deduplicated"] = "first-five", strict: bool = True
+    ) -> None:
+        if captions not in VARIANTS:
+            raise ParameterError(
+                f"mscoco: parameter 'captions' is {captions!r}, not one of {', '.join(VARIANTS)}"
+            )
+        self.variant = captions
+        self.strict = strict
+
+    def annotations(self, source: Path | None, files: Sequence[Path] = ()) -> Annotations:
+        """Read all records: train, val, test, each in the order of the source.
+
+        Args:
+            source: folder of the images; without `files` also that of the annotations.
+            files: the annotation files.
+
+        Raises:
+            DataError: lists all problems.
+        """
+        if source is None:
+            raise DataError("mscoco is read from a folder", hint="harness data prepare mscoco --from DIR")
+        problems: list[str] = []
+        notes: list[str] = []
+        found = read_files(annotation_files(source, files), problems, notes)
+        images = _of_entries(found) if found.entries else _of_official(found, problems)
+        if not images and not problems:
+            problems.append(
+                "no captions: neither dataset_coco.json, nor captions_train2014.json with lists of ids"
+            )
+        images = _known(images, problems)
+        if images and not problems:
+            doubts = problems if self.strict else notes
+            check_counts(Counter(image.split for image in images), KARPATHY, doubts, "MSCOCO, Karpathy split")
+        chosen = self._choose(images, problems, notes)
+        # 2014 and 2017 give one image two names, which share the id.
+        places = ImageFiles(source, _number).match([image.file for image in images], problems, notes)
+        if problems:
+            raise DataError(f"MSCOCO in {source} has {number(len(problems), 'problem')}:", problems=problems)
+        records = [
+            _record(image, texts, file) for image, texts, file in zip(images, chosen, places, strict=True)
+        ]
+        order = {split: place for place, split in enumerate(SPLITS)}
+        return Annotations(records=tuple(sorted(records, key=lambda r: order[r.split])), notes=tuple(notes))
+
+    def _choose(
+        self, images: Sequence[Image], problems: list[str], notes: list[str]
+    ) -> list[tuple[tuple[str, str], ...]]:
+        """Return the captions of each image that the variant takes, and say how many are left out."""
+        seen: dict[str, set[str]] = {split: set() for split in SPLITS}
+        chosen, left = [], Counter[str]()
+        for image in images:
+            texts = image.captions
+            if self.variant == "first-five":
+                texts = texts[:FIRST]
+            elif self.variant == "deduplicated" and image.split != "train":
+                texts = tuple(pair for pair in texts if _fresh(pair[1], seen[image.split]))
+            left[image.split] += len(image.captions) - len(texts)
+            chosen.append(texts)
+        bare = [image.coco for image, texts in zip(images, chosen, strict=True) if not texts]
+        if bare:
+            problems.append(f"{number(len(bare), 'image')} without caption: {listed(bare)}")
+        told = [f"{split} {left[split]:,}" for split in SPLITS if left[split]]
+        if told:
+            notes.append(f"captions left out by {self.variant!r}: {', '.join(told)}")
+        return chosen
+
+
+def _of_entries(found: Found) -> list[Image]:
+    return [
+        Image(
+            coco=entry.tags.get("coco_id", _number(entry.image)),
+            file=entry.image,
+            split=entry.split,
+            captions=tuple(zip(_ids(entry.tags, len(entry.captions)), entry.captions, strict=True)),
+        )
+        for entry in found.entries
+    ]
+
+
+def _ids(tags: Mapping[str, str], count: int) -> list[str]:
+    ids = tags.get("caption_ids", "").split(",")
+    return ids if len(ids) == count else [""] * count
+
+
+def _of_official(found: Found, problems: list[str]) -> list[Image]:
+    """Join official captions with lists of image ids, file names or caption ids."""
+    files: dict[str, str] = {}
+    captions: dict[str, list[tuple[str, str]]] = {}
+    owner: dict[str, str] = {}
+    for name, whole in found.official.items():
+        try:
+            files |= {str(int(row["id"])): str(row["file_name"]) for row in whole["images"]}
+            for row in sorted(whole["annotations"], key=lambda row: int(row["id"])):
+                image, caption = str(int(row["image_id"])), str(int(row["id"]))
+                captions.setdefault(image, []).append((caption, " ".join(str(row["caption"]).split())))
+                owner[caption] = image
+        except (KeyError, TypeError, ValueError) as error:
+            problems.append(f"{name}: not the official captions of COCO ({type(error).__name__}: {error})")
+    if not files:
+        return []
+    lacking = [split for split in SPLITS if split not in found.lists]
+    if lacking:
+        problems.append(f"no list of ids of {', '.join(lacking)}: official captions have no Karpathy split")
+    return [
+        image
+        for split, names in found.lists.items()
+        for image in _listed(split, found.places[split], names, (files, captions, owner), problems)
+    ]
+
+
+_Known = tuple[dict[str, str], dict[str, list[tuple[str, str]]], dict[str, str]]
+
+
+def _listed(split: str, place: str, names: Sequence[str], known: _Known, problems: list[str]) -> list[Image]:
+    """Return the images of one list, in its order."""
+    files, captions, owner = known
+    ids = [_number(name) for name in names]
+    of_captions = bool(ids) and sum(name in owner for name in ids) > sum(name in files for name in ids)
+    strange = [
+        name
+        for name, number_ in zip(names, ids, strict=True)
+        if number_ not in (owner if of_captions else files)
+    ]
+    if strange:
+        what = "caption" if of_captions else "image"
+        problems.append(
+            f"{place}: {number(len(strange), what)} not in the official captions: {listed(strange)}"
+        )
+    taken: dict[str, list[tuple[str, str]]] = {}
+    if of_captions:
+        texts = {caption: text for pairs in captions.values() for caption, text in pairs}
+        for caption in ids:
+            if caption in owner:
+                taken.setdefault(owner[caption], []).append((caption, texts[caption]))
+    else:
+        taken = {image: captions.get(image, []) for image in ids if image in files}
+    return [
+        Image(coco=image, file=files[image], split=split, captions=tuple(pairs))
+        for image, pairs in taken.items()
+    ]
+
+
+def _known(images: Sequence[Image], problems: list[str]) -> list[Image]:
+    first: dict[str, Image] = {}
+    for image in images:
+        earlier = first.setdefault(image.coco, image)
+        if image.split not in SPLITS:
+            problems.append(
+                f"image {image.file!r}: unknown split {image.split!r}; known: {', '.join(SPLITS)}"
+            )
+        elif earlier is not image:
+            problems.append(
+                f"image {image.coco} stands in split {earlier.split!r} and again in {image.split!r}"
+            )
+    return [image for image in first.values() if image.split in SPLITS]
+
+
+def _record(image: Image, texts: Sequence[tuple[str, str]], file: str) -> Record:
+    tags = {"coco_id": image.coco}
+    if all(caption for caption, _ in texts):
+        tags["caption_ids"] = ",".join(caption for caption, _ in texts)
+    captions = tuple(text for _, text in texts)
+    return Record(image=image.file, split=image.split, captions=captions, file=file, tags=tags)
+
+
+def _fresh(text: str, seen: set[str]) -> bool:
+    plain = " ".join(text.lower().split())
+    if plain in seen:
+        return False
+    seen.add(plain)
+    return True
+
+
+def _number(name: Any) -> str:
+    """Return COCO's id of a file name or id: the last digits, without leading zeros."""
+    digits = re.findall(r"\d+", str(name).rpartition("/")[2])
+    return str(int(digits[-1])) if digits else str(name)
