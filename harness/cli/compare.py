@@ -10,10 +10,11 @@ import typer
 from harness.cli.console import emit, out, plain, say, table
 from harness.cli.lookup import find_run
 from harness.cli.options import Home, Json, Place, load_catalog, place
+from harness.cli.points import number, probability, signed, span, title_of
 
 if TYPE_CHECKING:
     from harness.execute.compared import RankedRun
-    from harness.statistics import Comparison, Decided, Interval, Sample, Win
+    from harness.statistics import Comparison, Decided, Sample, Win
     from harness.store import Store
 
 SHOWN = 12
@@ -23,9 +24,12 @@ Runs = tuple["RankedRun", ...]
 
 def compare(
     a: Annotated[
-        str, typer.Argument(help="A run's fingerprint or its first characters; commas between seeds.")
+        str,
+        typer.Argument(
+            metavar="RUN", help="A run's fingerprint or its first characters; commas between seeds."
+        ),
     ],
-    b: Annotated[str, typer.Argument(help="The run or runs that it is compared with.")],
+    b: Annotated[str, typer.Argument(metavar="RUN", help="The run or runs that it is compared with.")],
     figure: Annotated[
         str, typer.Option("--figure", help="What decides: rsum, or a recall as in i2t.recall@1.")
     ] = "rsum",
@@ -64,7 +68,7 @@ def compare(
     sides = [
         tuple(ranked_run(store, name, evaluator=evaluator, folds=folds) for name in side) for side in names
     ]
-    for part in one_question([*sides[0], *sides[1]]):
+    for part in one_question([*sides[0], *sides[1]], evaluator):
         say(f"the runs differ in their {part}: a difference may come from there", style="yellow")
     _warn_of_mixtures(store, sides)
     samples = [[run.sample for run in side] for side in sides]
@@ -155,11 +159,9 @@ def _print_figures(samples: Sequence[Sequence[Sample]]) -> None:
     rows = []
     for name in FIGURES:
         values = [_mean(side, name) for side in samples]
-        shown = [
-            f"{_number(v, name)}  {_range(i[name], name)}" for v, i in zip(values, intervals, strict=True)
-        ]
+        shown = [f"{number(v, name)}  {span(i[name], name)}" for v, i in zip(values, intervals, strict=True)]
         rows.append(
-            [_title(name), *shown, _signed(values[0] - values[1], name), _range(gaps[name], name, sign=True)]
+            [title_of(name), *shown, signed(values[0] - values[1], name), span(gaps[name], name, sign=True)]
         )
     columns = ["", "A", "B", "A - B", "95 % interval"]
     table("Recalls in percent, with 95 % bootstrap intervals over images", columns, rows, numeric=1)
@@ -175,8 +177,8 @@ def _print_verdict(
     ground += f", {found.seeds[0]} and {found.seeds[1]} seeds" if found.over_seeds else ""
     judged = f" as {evaluator} counts" if evaluator else ""
     lines = [
-        f"{_title(name)}{judged}: A - B = {_signed(found.difference, name)}, 95 % interval "
-        f"{_range(found.interval, name, sign=True)}, {probability(found.p_value)} (paired t-test, {ground})."
+        f"{title_of(name)}{judged}: A - B = {signed(found.difference, name)}, 95 % interval "
+        f"{span(found.interval, name, sign=True)}, {probability(found.p_value)} (paired t-test, {ground})."
     ]
     if found.distinct:
         better = "A" if found.difference > 0 else "B"
@@ -189,7 +191,7 @@ def _print_verdict(
         least = detectable(found.images, paired_sd(*samples, figure=name))
         lines.append(
             "It speaks of these runs: other seeds may differ, and are counted where both sides have two or more "
-            f"(--seeds). Four times in five it finds a difference of {_number(least, name)}."
+            f"(--seeds). Four times in five it finds a difference of {number(least, name)}."
         )
     out.print(plain("\n".join(lines)), markup=False, soft_wrap=True)
 
@@ -209,7 +211,11 @@ def _row(win: Win, run: RankedRun, texts: Mapping[str, str]) -> list[str]:
     image, caption = _ids(win, run)
     shown = texts.get(caption or f"{image}#0", caption or "–")
     kind = "caption" if win.side == "t2i" else "image"
-    return [kind, image, shown, f"{win.rank:,.4g}", f"{win.other:,.4g}"]
+    return [kind, image, shown, _rank(win.rank), _rank(win.other)]
+
+
+def _rank(rank: float) -> str:
+    return f"{rank:,.0f}" if rank.is_integer() else f"{rank:,.1f}"
 
 
 def _ids(win: Win, run: RankedRun) -> tuple[str, str | None]:
@@ -264,34 +270,6 @@ def _query(win: Win, run: RankedRun, texts: Mapping[str, str]) -> dict[str, Any]
 
 def _mean(samples: Sequence[Sample], figure: str) -> float:
     return sum(sample.figures()[figure] for sample in samples) / len(samples)
-
-
-def probability(p: float) -> str:
-    """Return a p-value as people write it."""
-    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}" if p < 0.995 else "p = 1"
-
-
-def points(value: float, figure: str) -> float:
-    """Return a figure, or a difference of it, in points of a table: percent, or rSum as it is."""
-    return value if figure == "rsum" else 100.0 * value
-
-
-def _title(figure: str) -> str:
-    return "rSum" if figure == "rsum" else figure.replace(".recall@", " R@")
-
-
-def _number(value: float, figure: str) -> str:
-    return f"{points(value, figure):.1f}"
-
-
-def _signed(value: float, figure: str) -> str:
-    shown = f"{points(value, figure):+.1f}"
-    return shown if float(shown) else "0.0"
-
-
-def _range(interval: Interval, figure: str, *, sign: bool = False) -> str:
-    show = _signed if sign else _number
-    return f"{show(interval.low, figure)} to {show(interval.high, figure)}"
 
 
 __all__ = ["compare"]

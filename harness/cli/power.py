@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.compare import points
 from harness.cli.console import emit, out, plain, say, table
 from harness.cli.options import Home, Json, place
+from harness.cli.points import points, title_of
 
 if TYPE_CHECKING:
     from harness.execute.spreads import Spread
@@ -24,7 +24,9 @@ def power(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Two runs, or lists of seeds with commas; else all pairs of the store.", show_default=False
+            metavar="[RUN RUN]",
+            help="Two runs, or lists of seeds with commas; else all pairs of the store.",
+            show_default=False,
         ),
     ] = None,
     delta: Annotated[
@@ -116,9 +118,8 @@ class _Test:
     @property
     def aim(self) -> str:
         """The question in words."""
-        name = "rSum" if self.figure == "rsum" else self.figure.replace(".recall@", " R@")
         levels = f"{100 * self.alpha:g} % level, power {100 * self.power:g} %"
-        return f"To tell a difference of {self.delta:g} in {name} ({levels})"
+        return f"To tell a difference of {self.delta:g} in {title_of(self.figure)} ({levels})"
 
     def told(self, found: Spread) -> dict[str, Any]:
         """Return what it takes on one gallery."""

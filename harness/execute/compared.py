@@ -60,16 +60,18 @@ def ranked_run(store: Store, fingerprint: str, *, evaluator: str | None = None, 
     )
 
 
-def one_question(runs: Sequence[RankedRun]) -> list[str]:
+def one_question(runs: Sequence[RankedRun], evaluator: str | None = None) -> list[str]:
     """Check that runs were asked the same; return the parts in which their passports differ all the same.
 
     Those say what of an input the answer was made from: a test view, a preprocessing.
 
     Raises:
         InputError: names two runs of different galleries, pixels or scores, or whose passports differ and do not
-            say in what.
+            say in what; or that `evaluator` judged with another revision or other parameters.
     """
     first = runs[0]
+    if evaluator is not None:
+        _one_evaluator(runs, evaluator)
     for other in runs[1:]:
         a, b = first.result, other.result
         if a.passport == b.passport and first.caption_ids == other.caption_ids:
@@ -79,7 +81,7 @@ def one_question(runs: Sequence[RankedRun]) -> list[str]:
         if unlike or first.image_ids != other.image_ids or first.caption_ids != other.caption_ids:
             raise InputError(
                 f"runs {a.fingerprint} ({a.dataset}, passport {a.passport}) and {b.fingerprint} ({b.dataset}, "
-                f"passport {b.passport}) cannot be compared: {_unlike(a, b, unlike)}",
+                f"passport {b.passport}) cannot be compared: {_unlike(first, other, unlike)}",
                 hint="harness show RUN prints the gallery and the passport of a run.",
             )
     return differing(run.result.protocol for run in runs)
@@ -203,9 +205,24 @@ def _of_folds(store: Store, fingerprint: str, split: Split, folds: int) -> tuple
     return i2t, t2i
 
 
-def _unlike(a: Result, b: Result, parts: Sequence[str]) -> str:
-    if not (a.protocol and b.protocol):
-        old = [result.fingerprint for result in (a, b) if not result.protocol]
-        return f"{' and '.join(old)} kept the hash of the passport alone, and the hashes differ"
-    told = [f"{part} ({a.protocol.get(part, '–')} and {b.protocol.get(part, '–')})" for part in parts]
-    return f"they differ in {', '.join(told) or 'the ids of their queries'}"
+def _one_evaluator(runs: Sequence[RankedRun], evaluator: str) -> None:
+    judged = [run.result.figures.get(evaluator, {}) for run in runs]
+    told = [{key: entry.get(key) for key in ("use", "revision", "params")} for entry in judged]
+    for run, settings in zip(runs, told, strict=True):
+        if settings != told[0]:
+            raise InputError(
+                f"evaluator {evaluator!r} judged run {runs[0].result.fingerprint} with {json.dumps(told[0])}, but "
+                f"run {run.result.fingerprint} with {json.dumps(settings)}",
+                hint="`harness run` of a matrix judges what is stored anew.",
+            )
+
+
+def _unlike(one: RankedRun, other: RankedRun, parts: Sequence[str]) -> str:
+    a, b = one.result, other.result
+    if a.protocol and b.protocol and parts:
+        told = [f"{part} ({a.protocol.get(part, '–')} and {b.protocol.get(part, '–')})" for part in parts]
+        return f"they differ in {', '.join(told)}"
+    if one.image_ids != other.image_ids or one.caption_ids != other.caption_ids:
+        return "they have other test images or captions"
+    old = [result.fingerprint for result in (a, b) if not result.protocol]
+    return f"{' and '.join(old)} kept the hash of the passport alone, and the hashes differ"

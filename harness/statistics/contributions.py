@@ -46,7 +46,7 @@ def contributions(samples: Sequence[Sample], figure: str) -> Contributions:
     """Linearise a figure over images.
 
     A recall is a ratio of sums over images, R = sum x / sum c with x hits of c queries; image i contributes
-    R + (x_i - R c_i) / mean(c) (Taylor linearisation: Cochran 1977, section 6.4). For i2t, c = 1 and the
+    R + (x_i - R c_i) / mean(c) (Taylor linearisation: Cochran 1977, chapter 6). For i2t, c = 1 and the
     contribution is the hit itself. rSum adds those of the six recalls, in percent.
 
     Args:

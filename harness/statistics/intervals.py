@@ -46,7 +46,7 @@ def bootstrap(samples: Sequence[Sample], *, resamples: int = RESAMPLES, seed: in
     """Return the 95 % percentile interval of every figure, see `FIGURES`.
 
     Images are drawn with replacement, as many as there are, each with all its captions (cluster bootstrap: Davison
-    and Hinkley 1997, section 3.8; percentile interval: Efron and Tibshirani 1993, section 13.3). Where every query
+    and Hinkley 1997, section 3.8; percentile interval: Efron and Tibshirani 1993, chapter 13). Where every query
     of a recall is a hit, or none is, no resample differs; then the bound is that of Clopper and Pearson (1934) for
     n of n images, 0.025^(1/n).
 

@@ -85,7 +85,7 @@ def binomial_sd(recall: float, *, captions: float = 1.0, icc: float = 0.0, corre
     """Return the standard deviation over images of a difference of two recalls, where nothing was measured.
 
     The variance of one recall per image is p (1 - p) (1 + (c - 1) icc) / c: binomial, with the design effect of
-    clusters (Kish 1965, section 5.4). That of a paired difference is twice this times 1 - correlation.
+    clusters (Kish 1965). That of a paired difference is twice this times 1 - correlation.
 
     Args:
         recall: p, 0..1, near which both methods are.

@@ -36,6 +36,7 @@ def planted(command: Any) -> Callable[..., str]:
         view: str = "single",
         old: bool = False,
         parent: str | None = None,
+        factor: int = 2,
     ) -> str:
         from harness_toy.data import Toys
 
@@ -60,7 +61,7 @@ def planted(command: Any) -> Callable[..., str]:
             images=n,
             captions=len(owner),
             limit=None,
-            figures={},
+            figures={"double": {"use": "double", "revision": 1, "params": {"factor": factor}, "values": {}}},
             val_rsum=0.0,
             epochs=1,
             best_epoch=1,
@@ -71,7 +72,7 @@ def planted(command: Any) -> Callable[..., str]:
         def write(folder: Path) -> None:
             write_ranks(folder / "ranks.parquet", ranked)
             write_embeddings(folder / "embeddings.safetensors", ranked)
-            doubled = ((ranked.i2t.above + 1) * 2, (ranked.t2i.above + 1) * 2)
+            doubled = ((ranked.i2t.above + 1) * factor, (ranked.t2i.above + 1) * factor)
             write_queries(folder / FILE, Queries(owner=owner, ranks={"double": doubled}))
 
         store.publish(result, write)

@@ -204,6 +204,11 @@ def test_ranks_of_an_evaluator_are_compared(planted: Plant, told: Callable[..., 
     assert code == 2
     assert "it keeps those of: double" in err
     assert invoke("compare", "aaa", "bbb", "--evaluator", "double", "--folds", "5")[0] == 2
+    planted("ccc1", 1.3, factor=3)
+    code, _, err = invoke("compare", "aaa", "ccc", "--evaluator", "double")
+    assert code == 2
+    assert '"factor": 2' in err
+    assert '"factor": 3' in err
 
 
 def test_other_galleries_are_refused(planted: Plant, invoke: Invoke) -> None:
@@ -232,6 +237,10 @@ def test_a_hash_alone_must_be_the_same(planted: Plant, invoke: Invoke) -> None:
     code, _, err = invoke("compare", "aaa", "ccc")
     assert code == 2
     assert "aaa1 and ccc1 kept the hash of the passport alone" in err
+    planted("ddd1", 1.3, images=240, old=True)
+    code, _, err = invoke("compare", "aaa", "ddd")
+    assert code == 2
+    assert "other test images or captions" in err
 
 
 @pytest.mark.parametrize(
