@@ -17,6 +17,7 @@ from harness.cli import (
     leaks,
     plan,
     power,
+    rescore,
     run,
     show,
 )
@@ -45,6 +46,7 @@ app.command("show")(show.show)
 app.command("explain")(explain.explain)
 app.command("compare")(compare.compare)
 app.command("power")(power.power)
+app.command("rescore", epilog=EPILOG)(rescore.rescore)
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
 app.command("leaks")(leaks.leaks)

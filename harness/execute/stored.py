@@ -1,0 +1,79 @@
+"""The gallery of a stored run, without its model: dataset, split and ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.data import OpenDataset, open_dataset, protocol_of
+from harness.errors import StoreError
+from harness.evaluate import read_ranking
+from harness.execute.outcome import Workspace
+from harness.execute.ranks_only import read_ranks_only
+from harness.passport import GALLERY, gallery
+from harness.plan import Part
+from harness.plan.files import files_of
+from harness.protocols import Split
+from harness.ranking import Ranked
+from harness.specs import DatasetSpec
+from harness.store import Result, Store
+
+EMBEDDINGS, RANKS = "embeddings.safetensors", "ranks.parquet"
+IMPORT = "import"
+"""Kind, in its specification, of a run whose embeddings or ranks another code wrote."""
+
+
+def imported(spec: Mapping[str, Any]) -> bool:
+    """Tell whether another code made a run."""
+    return spec.get("kind") == IMPORT
+
+
+def needed_files(result: Result) -> tuple[str, ...]:
+    """Return the names of the stored files that its figures follow from."""
+    return (RANKS,) if result.spec.get("form") == "ranks" else (EMBEDDINGS, RANKS)
+
+
+def open_stored(result: Result, workspace: Workspace, folder: Path) -> tuple[OpenDataset, Split]:
+    """Open the dataset of a run as it is now, and the split that was evaluated.
+
+    Only the dataset's plugin must be installed. Another revision of it will do, as long as images, captions and
+    positives of the gallery are the same: tags are what a new label set may add.
+
+    Args:
+        folder: of registry.yaml: where the relative paths of ``file:`` parameters start.
+
+    Raises:
+        DataError: if the dataset is not prepared.
+        StoreError: if the gallery is another one than then.
+    """
+    kept = result.spec["dataset"]
+    declared = workspace.catalog.find("dataset", kept["use"]).spec
+    part = Part(**{**kept, "revision": declared.revision, "files": files_of(kept["params"], folder)})
+    dataset = open_dataset(part, workspace.data, workspace.catalog)
+    split = dataset.split(result.spec.get("split", "test"), result.limit)
+    if result.protocol:
+        same = gallery(split, dataset.content)[GALLERY] == result.protocol.get(GALLERY)
+    else:  # Results of versions that kept the hash of the passport alone.
+        assert isinstance(declared, DatasetSpec)
+        same = protocol_of(part, workspace.data, declared) == result.spec.get("protocol")
+    if not same:
+        raise StoreError(
+            f"dataset {part.name!r} has other {split.name} images or captions than run {result.fingerprint} was "
+            "evaluated on",
+            hint="Prepare it from the files of then, or run it again.",
+        )
+    return dataset, split
+
+
+def read_stored(result: Result, split: Split, store: Store) -> Ranked:
+    """Rebuild the ranking of a run from its stored files, which are checked first.
+
+    Raises:
+        StoreError: names the file that is missing or damaged.
+        ScoreError: if its ids are not those of `split`.
+    """
+    paths = {name: store.checked(result.fingerprint, name) for name in needed_files(result)}
+    if EMBEDDINGS not in paths:
+        return read_ranks_only(paths[RANKS], split)
+    return read_ranking(paths[EMBEDDINGS], paths[RANKS], split)
