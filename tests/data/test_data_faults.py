@@ -226,7 +226,7 @@ def test_name_stays_inside_the_root(name: str, source: Path, root: Path, catalog
 
 
 def test_source_and_component_are_checked(source: Path, root: Path, catalog: Catalog) -> None:
-    with pytest.raises(DataError, match="is not a folder"):
+    with pytest.raises(DataError, match="neither a folder nor an archive"):
         prepare("mine", "listed", {}, source / "nowhere", root, catalog)
     with pytest.raises(DataError, match="needs no preparation"):
         prepare("mine", "drawn", {}, source, root, catalog)

@@ -125,9 +125,8 @@ class Flickr30k:
                 continue
             ids = {_photo(name) for name in names}
             there = ids & {_photo(image) for image in captions}
-            notes.append(
-                f"{found.places[split]}: {len(there):,} of {number(len(ids), 'photograph')} are in Flickr30k: {split}"
-            )
+            of = number(len(ids), "photograph")
+            notes.append(f"{found.places[split]}: {len(there):,} of {of} are in Flickr30k, its {split}")
             split_of |= dict.fromkeys(there, split)
         return [(image, split_of.get(_photo(image), "train")) for image in captions]
 
