@@ -1,10 +1,14 @@
-"""A progress bar of one task."""
+"""Progress of one task: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
+import time
+
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from harness.cli.console import log, plain
+from harness.cli.console import log, plain, say
+
+QUIET_SECONDS = 20.0
 
 
 class Bar:
@@ -21,6 +25,7 @@ class Bar:
             disable=not log.is_terminal,
         )
         self.task = self.shown.add_task("", total=None)
+        self.spoken = time.monotonic()
 
     def __enter__(self) -> Bar:
         self.shown.start()
@@ -30,4 +35,7 @@ class Bar:
         self.shown.stop()
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
+        if not log.is_terminal and time.monotonic() - self.spoken > QUIET_SECONDS:
+            self.spoken = time.monotonic()
+            say(f"{note} {done:,}/{total:,}" if total else note)
         self.shown.update(self.task, completed=done, total=total, description=plain(note))

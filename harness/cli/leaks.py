@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from harness.cli.bar import Bar
-from harness.cli.console import emit, out, plain, say, table
+from harness.cli.console import emit, out, plain, say
 from harness.cli.options import Home, Json, Place, Strict, load_catalog, load_registry, place
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.data import OpenDataset
-    from harness.leaks import Finding, IdList, Report
+    from harness.leaks import IdList, Report
     from harness.plan import Part
     from harness.registry import Registry
     from harness.store import Result, Store
@@ -157,24 +158,32 @@ def _document(report: Report) -> dict[str, Any]:
 
 
 def _print(report: Report) -> None:
-    rows = [[f.severity, f.check, f.subject, _told(f)] for f in report.findings]
     examined = [f"{name} ({n['images']:,} images)" for name, n in report.datasets.items()]
-    title = f"Examined: {', '.join([*examined, f'{report.runs:,} stored runs'])}"
-    if rows:
-        table(title, ["", "check", "of", "what was found"], rows, whole=("",))
-    else:
-        out.print(plain(title), markup=False, soft_wrap=True)
+    runs = f"{report.runs:,} stored run{'' if report.runs == 1 else 's'}"
+    _line(f"examined: {', '.join([*examined, runs])}")
+    for finding in report.findings:
+        _line("")
+        head = Text(finding.severity, style="bold red" if finding.severity == "leak" else "bold")
+        out.print(
+            head.append(
+                plain(f"  {finding.check}, {finding.subject}: {finding.what}"), style="not bold default"
+            ),
+            soft_wrap=True,
+        )
+        more = len(finding.items) - SHOWN
+        for item in (*finding.items[:SHOWN], *([f"and {more:,} more"] if more > 0 else [])):
+            _line(f"      {item}")
+        if finding.severity == "leak":
+            _line(f"      next: {finding.next}")
     found = sum(finding.severity == "leak" for finding in report.findings)
+    _line("")
     if found:
-        say(f"{found} leak{'' if found == 1 else 's'}; all items: harness leaks --json", style="red")
+        say(f"{found} leak{'' if found == 1 else 's'}; --json lists every item", style="red")
     else:
-        out.print("no leak found", markup=False)
+        _line("no leak found")
     if not report.datasets:
         say("no dataset is prepared; next: harness data status", style="yellow")
 
 
-def _told(finding: Finding) -> str:
-    more = len(finding.items) - SHOWN
-    lines = [finding.what, *(f"  {item}" for item in finding.items[:SHOWN])]
-    lines += [f"  and {more:,} more"] if more > 0 else []
-    return "\n".join([*lines, *([f"next: {finding.next}"] if finding.severity == "leak" else [])])
+def _line(text: str) -> None:
+    out.print(plain(text), markup=False, soft_wrap=True)

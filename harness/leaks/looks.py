@@ -199,7 +199,8 @@ def _read(folder: Path, wanted: set[bytes]) -> dict[bytes, dict[str, Any]]:
     found: dict[bytes, dict[str, Any]] = {}
     for path in sorted(folder.glob("*.npz")):
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # numpy leaves a file open that it opens itself and cannot read.
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 columns = {name: file[name] for name in _SHAPES}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             continue

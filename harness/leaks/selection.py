@@ -74,8 +74,10 @@ def history_faults(history: Sequence[Mapping[str, float]], result: Result) -> li
 
 def _faults(result: Result, store: Store, opened: Opener) -> list[tuple[str, str]]:
     try:
-        text = store.checked(result.fingerprint, "history.jsonl").read_text(encoding="utf-8")
-        faults = history_faults([json.loads(line) for line in text.splitlines()], result)
+        faults = []
+        if "stage" in result.spec:  # not so where embeddings came from elsewhere
+            text = store.checked(result.fingerprint, "history.jsonl").read_text(encoding="utf-8")
+            faults = history_faults([json.loads(line) for line in text.splitlines()], result)
         stored = _stored_ids(result, store)
     except (StoreError, OSError, ValueError, KeyError, TypeError) as error:
         return [("damaged", str(error).splitlines()[0])]
@@ -109,7 +111,7 @@ def _split_faults(
 def _stored_ids(result: Result, store: Store) -> dict[str, list[str]]:
     """Return the ids of ranks and embeddings, as ``ranks.image``, ``ranks.text``, ``embeddings.image``, ..."""
     import pyarrow.parquet as pq
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     ranks = pq.read_table(
         store.checked(result.fingerprint, "ranks.parquet"), columns=["side", "query"]
@@ -124,7 +126,7 @@ def _stored_ids(result: Result, store: Store) -> dict[str, list[str]]:
         with safe_open(path, framework="numpy") as file:
             ids: dict[str, Any] = json.loads(file.metadata()["ids"])
             rows = {name: file.get_slice(name).get_shape()[0] for name in ("image", "text")}
-    except Exception as error:  # safetensors raises a type of its own
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise StoreError(f"{path}: {error}") from error
     for name, n in rows.items():
         if len(ids[name]) != n:

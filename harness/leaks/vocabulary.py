@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ from harness.store import Result, Store
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
+
+_NAMED = 3
+"""Text encoders that the subject of a finding spells out."""
 
 Opener = Callable[[Result], OpenDataset]
 
@@ -37,15 +41,20 @@ def check_vocabularies(
     groups: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         spec = result.spec
-        text = {key: spec["text"][key] for key in ("use", "revision", "params", "files")}
-        groups[canonical([result.dataset, spec["protocol"], result.limit, spec["dim"], text])].append(result)
-    findings = []
+        if "text" in spec:  # not so where embeddings came from elsewhere
+            text = {key: spec["text"][key] for key in ("use", "revision", "params", "files")}
+            groups[canonical([result.dataset, spec["protocol"], result.limit, spec["dim"], text])].append(
+                result
+            )
+    alike: dict[tuple[str, Finding], list[Result]] = defaultdict(list)
     for group in groups.values():
         try:
-            findings += _check(group, store, catalog, folder, opened)
+            found = _check(group, store, catalog, folder, opened)
         except HarnessError as error:
-            findings.append(_unknown(group, error.message))
-    return findings
+            found = [_unknown(group, error.message)]
+        for finding in found:
+            alike[group[0].dataset, finding] += group
+    return [replace(finding, subject=_subject(runs)) for (_, finding), runs in alike.items()]
 
 
 def part_of(kept: Mapping[str, Any], folder: Path) -> Part:
@@ -113,7 +122,7 @@ def _known_later(
     return Finding(
         severity="leak" if leak else "note",
         check="vocabulary",
-        subject=_subject(group),
+        subject=group[0].dataset,
         what=f"the text encoder knows {len(known):,} of {number(len(later), 'word')} that stand in val or test and "
         f"not in train, and {strangers} common words that stand in no caption: {source}",
         count=len(known),
@@ -131,7 +140,7 @@ def _out_of_vocabulary(group: Sequence[Result], reader: Reader, test: Words) -> 
     return Finding(
         severity="note",
         check="vocabulary",
-        subject=_subject(group),
+        subject=group[0].dataset,
         what=f"{len(missed):,} of {number(len(test.counts), 'word')} of test are not in the vocabulary of its text "
         f"encoder, {share:.2f} % of all that stand there",
         count=len(missed),
@@ -142,7 +151,7 @@ def _out_of_vocabulary(group: Sequence[Result], reader: Reader, test: Words) -> 
 
 def _misfits(group: Sequence[Result], store: Store, encoder: Any) -> list[Finding]:
     """Find runs whose stored text weights are of other shapes than those of the encoder built now."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     built = {f"text.{name}": tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
     items = []
@@ -152,9 +161,8 @@ def _misfits(group: Sequence[Result], store: Store, encoder: Any) -> list[Findin
             with safe_open(path, framework="numpy") as file:
                 names = set(file.keys())
                 shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names & set(built)}
-        except Exception as error:  # safetensors raises its own type and OSError's
-            items.append(f"{result.fingerprint}: {path.name}: {error}")
-            continue
+        except (OSError, SafetensorError):
+            continue  # `harness doctor` names it
         for name, shape in sorted(shapes.items()):
             if shape != built[name]:
                 items.append(f"{result.fingerprint}: {name} is {shape}, from train captions {built[name]}")
@@ -165,7 +173,7 @@ def _misfits(group: Sequence[Result], store: Store, encoder: Any) -> list[Findin
         Finding(
             severity="leak",
             check="vocabulary",
-            subject=_subject(group),
+            subject=group[0].dataset,
             what=f"{number(len(items), 'run')} stored weights of the text encoder that do not fit one built from the "
             "train captions: its vocabulary came from other captions, or the component has changed under one revision",
             count=len(items),
@@ -179,7 +187,7 @@ def _unknown(group: Sequence[Result], why: str) -> Finding:
     return Finding(
         severity="note",
         check="vocabulary",
-        subject=_subject(group),
+        subject=group[0].dataset,
         what=f"the vocabulary could not be checked: {why}",
         count=len(group),
         items=tuple(result.fingerprint for result in group),
@@ -187,11 +195,12 @@ def _unknown(group: Sequence[Result], why: str) -> Finding:
     )
 
 
-def _subject(group: Sequence[Result]) -> str:
-    first = group[0]
-    text = first.spec["text"]
-    more = f" and {len(group) - 1} more" if len(group) > 1 else ""
-    return f"{first.dataset}: {text['title'] or text['name']} of run {first.fingerprint}{more}"
+def _subject(results: Sequence[Result]) -> str:
+    """Return dataset, text encoders and runs, the first few by name."""
+    titles = dict.fromkeys(str(r.spec["text"]["title"] or r.spec["text"]["name"]) for r in results)
+    more = [f"{len(titles) - _NAMED} more"] if len(titles) > _NAMED else []
+    runs = f"run {results[0].fingerprint}" if len(results) == 1 else f"{len(results)} runs"
+    return f"{results[0].dataset}: {'; '.join([*list(titles)[:_NAMED], *more])} ({runs})"
 
 
 def _no_features() -> Any:

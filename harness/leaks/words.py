@@ -6,7 +6,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError, RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NONSENSE = ("qzxvkjw", "wjqxzkvv", "zqjxvkqz")
 """Words that no table holds; an encoder that tells them apart reads letters or hashes, and has no vocabulary."""
@@ -60,7 +65,7 @@ ELSEWHERE = (
 )
 """Common English words of what no photograph shows. An encoder that knows them has its words from elsewhere."""
 ENGLISH = frozenset(("a", "and", "in", "of", "the"))
-_WORD = re.compile(r"[^\W\d_]+")
+_WORD = re.compile(r"[^\W\d_]{2,}")  # a letter alone is mostly left of "t-shirt" or "dog's"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +93,9 @@ class Reader:
 
     Args:
         encoder: its `prepare` is called with one word at a time, as for test captions.
+
+    Raises:
+        RunError: if it fails, here or later.
     """
 
     def __init__(self, encoder: Any) -> None:
@@ -109,5 +117,19 @@ class Reader:
         prepared = self._prepared(form)
         return prepared.shape != self.unknown.shape or not torch.equal(prepared, self.unknown)
 
-    def _prepared(self, word: str) -> Any:
-        return self.encoder.prepare(word, training=False)
+    def _prepared(self, word: str) -> Tensor:
+        import torch
+
+        try:
+            prepared = self.encoder.prepare(word, training=False)
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise RunError(
+                f"the text encoder failed to prepare {word!r}: {type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(prepared, torch.Tensor):
+            raise RunError(
+                f"the text encoder prepared {word!r} as {type(prepared).__name__}, not as a tensor"
+            )
+        return prepared
