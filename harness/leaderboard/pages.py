@@ -13,6 +13,7 @@ from harness.leaderboard.curves import read_curves
 from harness.leaderboard.drawings import CONFUSION, Curves, drawings, learning_curves
 from harness.leaderboard.figures import fresh
 from harness.leaderboard.groups import Group, grouped
+from harness.leaderboard.judged import judged_sections
 from harness.leaderboard.markdown import escape, fence, pipe_table
 from harness.leaderboard.provenance import how_measured
 from harness.leaderboard.ranks import Ranks
@@ -114,6 +115,7 @@ def _pages(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str, str]:
                 benchmark_table(published, groups, board.evaluator, certain, difference),
                 "\n".join(f"- {note}" for note in notes),
             ]
+        sections += judged_sections(groups)
         sections += ["## How the rows were measured", how_measured(measured, board.fill)]
         sections += _twins(board, groups) + learning_curves(measured, curves)
         pages[board.file] = _page(sections)

@@ -261,3 +261,27 @@ def test_shapes_tell_which_attribute_confuses(folder: Path, make_row: Make) -> N
     ]
     assert line == ["Dual-path CNN", "25.0 ± 0.0", "40.0 ± 0.0", "55.0 ± 7.1", "2"]
     assert "(figures/shapes-confusion.svg)" in page
+
+
+def test_people_and_other_labels_have_tables_of_their_own(folder: Path, make_row: Make) -> None:
+    grades = {"expert-judgments.expert.kendall_tau_b": 0.25, "expert-judgments.crowd.kendall_tau_b": 0.1}
+    rows = [
+        make_row(variant="low", title="Low", more=grades),
+        make_row(
+            variant="high",
+            title="High",
+            more={name: 2 * value for name, value in grades.items()},
+            shift=-0.01,
+        ),
+        make_row(variant="none", title="None"),
+        make_row(dataset="mscoco", title="Eccv", more={"eccv-caption.i2t.map@r": 0.31}),
+    ]
+    merge_rows(folder / "results.jsonl", rows)
+    pages = render(folder)
+    part = pages["flickr8k.md"].split("## Agreement with people")[1].split("\n## ")[0]
+    shown = [line for line in part.split("\n") if line.startswith("| ")]
+    assert [line.split("|")[1].strip() for line in shown] == ["Method", "High", "Low"]
+    assert [cell.strip() for cell in shown[1].split("|")[2:7]] == ["50.0", NONE, NONE, "20.0", "1"]
+    assert "Agreement" not in pages["mscoco-5k.md"]
+    assert "## ECCV Caption" in pages["mscoco-5k.md"]
+    assert "## Crisscrossed" not in pages["mscoco-5k.md"]
