@@ -6,11 +6,14 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ParameterError
 from harness.statistics import holm, letters
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""What is slow here is a busy machine."""
 
 
 def test_holm_gives_the_values_that_statsmodels_tests_with() -> None:
@@ -22,6 +25,7 @@ def test_holm_gives_the_values_that_statsmodels_tests_with() -> None:
     assert holm(raw) == pytest.approx(known, rel=1e-12)
 
 
+@PATIENT
 @given(st.lists(st.floats(0, 1), max_size=12))
 def test_holm_rejects_as_the_procedure_of_the_paper_does(raw: list[float]) -> None:
     """Go through the p-values from the least; stop at the first above 0.05 / (number left)."""
@@ -70,6 +74,7 @@ def test_nothing_differs_and_nothing_is_there() -> None:
 PAIRS = list(itertools.combinations("ABCDEFG", 2))
 
 
+@PATIENT
 @given(st.sets(st.sampled_from(PAIRS)), st.randoms())
 def test_two_share_a_letter_if_and_only_if_they_do_not_differ(
     differ: set[tuple[str, str]], random: Any
