@@ -16,7 +16,7 @@ from harness.registry import FILE, expand, file_path
 from harness.signature import Mismatch, Parameter, convert, parameters
 from harness.specs import DatasetSpec, Kind
 
-HARNESS_VALUES = ("dim", "classes", "captions", "seed", "train_features")
+HARNESS_VALUES = ("dim", "classes", "captions", "seed", "train_features", "remember")
 """What encoders and losses get from the harness, if they name it; no registry entry sets it."""
 EVALUATOR_VALUES = ("source",)
 """What evaluators get: the folder that the dataset was prepared from, a `Path`, or ``None`` if it is generated."""

@@ -421,4 +421,4 @@ def test_a_module_without_constructor_has_no_parameters() -> None:
 
     assert parameters(Bare) == {}
     assert "torch" in sys.modules
-    assert set(HARNESS_VALUES) == {"dim", "classes", "captions", "seed", "train_features"}
+    assert set(HARNESS_VALUES) == {"dim", "classes", "captions", "seed", "train_features", "remember"}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.build import build
 from harness.data import OpenDataset
 from harness.decoded import load_decoded, stored_size
-from harness.errors import Interrupted, TrainingError
 from harness.execute.outcome import Workspace
+from harness.execute.pretrained import Pretrained, Progress, teller
 from harness.features import load_features, load_rows
 from harness.inputs import FeatureInputs, ImageInputs, PixelInputs, RowInputs, derive, prepare_captions
 from harness.model import Model
@@ -21,8 +20,6 @@ from harness.specs import Kind
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-Progress = Callable[[str, int, int, str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,47 +37,35 @@ def build_model(
     dataset: OpenDataset,
     split: Split,
     progress: Progress,
-    load: Callable[..., Any] = load_features,
+    pretrained: Callable[..., Pretrained] = Pretrained,
 ) -> Model:
     """Build encoders and losses from the run's seed; `split` is the train split of `dataset`.
 
     Args:
-        load: gets the train features that a component asks for, see `harness.features.load_features`.
+        pretrained: makes what answers a component that asks for the train images' features.
     """
     import torch
     from torch import nn
 
-    values = {
+    values: dict[str, Any] = {
         "dim": spec.dim,
         "classes": len(split.records),
         "captions": split.captions,
         "seed": spec.seed,
     }
 
-    def part(role: str, part: Part, kind: Kind, **more: Any) -> nn.Module:
+    def part(role: str, part: Part, kind: Kind) -> nn.Module:
         # Every component draws from a stream of its own, so that changing one leaves the others' start as it was.
         torch.manual_seed(derive(spec.seed, "init", role))
-        module: nn.Module = build(part, kind, workspace.catalog, **values, **more)
+        module: nn.Module = build(part, kind, workspace.catalog, **values)
         return module
 
     image = part("image", spec.image, "encoder")
 
-    def train_features() -> Tensor:
-        # The pretrained features, whatever this stage trains of them.
-        frozen = image.frozen_part(("*",)) if isinstance(image, CachedEncoder) else None
-        if frozen is None:
-            raise TrainingError(
-                f"image encoder {spec.image.name!r} has no frozen part, whose features a component of the run asks for"
-            )
-        image.to(workspace.device)
-        tell = _teller(progress, "train", workspace)
-        view = partial(load, workspace.home, frozen, dataset, split.records, view=0)
-        return torch.from_numpy(view(device=workspace.device, progress=tell))
-
-    text = part("text", spec.text, "encoder", train_features=train_features)
-    losses = {
-        p.name: part(f"loss.{p.name}", p, "loss", train_features=train_features) for p, _ in spec.losses
-    }
+    asked = pretrained(spec, workspace, dataset, split, image, progress)
+    values |= {"train_features": asked.features, "remember": asked.remember}
+    text = part("text", spec.text, "encoder")
+    losses = {p.name: part(f"loss.{p.name}", p, "loss") for p, _ in spec.losses}
     root = nn.ModuleDict({"image": image, "text": text, "loss": nn.ModuleDict(losses)})
     return Model(placed(root, workspace.device), {p.name: weight for p, weight in spec.losses})
 
@@ -93,19 +78,6 @@ def placed(root: nn.ModuleDict, device: str, *, channels_last: bool | None = Non
     if device != "cpu" if channels_last is None else channels_last:
         root.to(memory_format=torch.channels_last)
     return root
-
-
-def _teller(
-    progress: Progress, note: str, workspace: Workspace, phase: str = "features"
-) -> Callable[[int, int], None]:
-    """Return what tells of a split's cache, and stops between two durable writes of it."""
-
-    def tell(done: int, total: int) -> None:
-        progress(phase, done, total, note)
-        if signal := workspace.stopping():
-            raise Interrupted(signal)
-
-    return tell
 
 
 def inherit(model: Model, weights: Mapping[str, Tensor]) -> None:
@@ -166,7 +138,7 @@ def _pixels(
 ) -> PixelInputs:
     size, decoded = stored_size(model.image), None
     if size is not None:
-        tell = _teller(progress, split.name, workspace, "decode")
+        tell = teller(progress, split.name, workspace, "decode")
         decoded = load_decoded(workspace.home, dataset, split.records, size=size, progress=tell)
     workers = 0 if workspace.threads < 3 else workspace.threads // 2
     return PixelInputs(dataset, split, model.image, device=workspace.device, workers=workers, decoded=decoded)
@@ -180,7 +152,7 @@ def _cached(
     import torch
 
     if -1 in part.shape:
-        tell = _teller(progress, split.name, workspace)
+        tell = teller(progress, split.name, workspace)
         rows = load_rows(workspace.home, part, dataset, split.records, device=workspace.device, progress=tell)
         return RowInputs([torch.from_numpy(row) for row in rows], workspace.device)
     features = np.empty((views, len(split.records), *part.shape), dtype=np.float32)
@@ -193,7 +165,7 @@ def _cached(
             split.records,
             view=view,
             device=workspace.device,
-            progress=_teller(progress, note, workspace),
+            progress=teller(progress, note, workspace),
             out=features[view],
         )
     return FeatureInputs(torch.from_numpy(features).to(workspace.device))

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from harness.execute.caches import Caches, Reading
 from harness.execute.costs import Cost
 from harness.execute.disk import gallery_bytes
 from harness.execute.outcome import Workspace
+from harness.execute.pretrained import Pretrained
 from harness.execute.settings import settle
 from harness.inputs import prepare_captions
 from harness.model import Model, matches
@@ -27,8 +29,7 @@ from harness.task import Task
 from harness.train import train
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from torch import Tensor
 
 WARM, STEPS = 2, 3
 """Steps of training that are thrown away, and those that are measured after them."""
@@ -88,12 +89,8 @@ class Bench:
         dataset = self.datasets[key]
         splits = {name: dataset.split(name, spec.limit) for name in SPLITS}
         asked: list[FrozenPart] = []
-
-        def stand_in(*arguments: Any, **_: Any) -> Any:
-            asked.append(arguments[1])
-            return _stand_in(arguments[1], len(arguments[3]))
-
-        model = build_model(spec, self.workspace, dataset, splits["train"], _silent, load=stand_in)
+        stand_in = partial(_StandIn, asked)
+        model = build_model(spec, self.workspace, dataset, splits["train"], _silent, stand_in)
         part = frozen_part(spec, model)
         built = time.monotonic() - begun
         readings = self.caches.readings(spec, dataset, splits, model, part, asked)
@@ -222,12 +219,29 @@ class _Enough(BaseException):
     """Leaves a training whose steps have been measured. No error: nothing catches it by accident."""
 
 
-def _stand_in(part: FrozenPart, count: int) -> npt.NDArray[np.float32]:
-    """Return (count, *shape) made-up features with few different rows: clustering them takes next to no time."""
-    import numpy as np
+class _StandIn(Pretrained):
+    """Makes features up, with few different rows: clustering them takes next to no time. Nothing is remembered.
 
-    rows = np.random.default_rng(0).standard_normal((8, *part.shape), dtype=np.float32)
-    return np.ascontiguousarray(np.resize(rows, (count, *part.shape)))
+    Args:
+        asked: gets the frozen part, if a component asks for its features.
+    """
+
+    def __init__(self, asked: list[FrozenPart], *run: Any) -> None:
+        super().__init__(*run)
+        self.asked = asked
+
+    def features(self) -> Tensor:
+        import numpy as np
+        import torch
+
+        part = self.part()
+        self.asked.append(part)
+        rows = np.random.default_rng(0).standard_normal((8, *part.shape), dtype=np.float32)
+        count = len(self.split.records)
+        return torch.from_numpy(np.ascontiguousarray(np.resize(rows, (count, *part.shape))))
+
+    def remember(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
+        return compute()
 
 
 def _silent(phase: str, done: int, total: int, note: str) -> None:

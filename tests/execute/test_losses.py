@@ -13,6 +13,7 @@ from torch import nn
 
 from harness.errors import InputError, Interrupted
 from harness.execute.assemble import placed
+from harness.execute.estimate import estimate
 from harness.ranking import collapsed, normalize
 from harness.step import Numerics
 
@@ -87,10 +88,50 @@ def test_a_loss_gets_the_features_of_the_train_images(toy: Any, toy_log: Any) ->
     assert sum(int(event.split()[1]) for event in toy_log.events("compute")) == 16 + 8 + 8
 
 
+REMEMBERING = ("contrast: {use: contrast}", "contrast: {use: asking, key: mean}")
+
+
+def test_what_a_loss_remembers_is_computed_once_for_all_runs(toy: Any, toy_log: Any) -> None:
+    plan = toy.plan(REMEMBERING, matrix="seeds")
+    # An estimate makes features up, and keeps nothing that follows from them.
+    estimate(plan, toy.workspace(), lambda *_: None)
+    assert not toy.home.exists()
+    toy_log.clear()
+    one, other = toy.execute(plan)
+    assert (one.status, other.status) == ("done", "done")
+    assert toy_log.events("mean") == ["mean mean"]
+    kept, again = (weights(toy, o.result.fingerprint)["loss.contrast.mean"] for o in (one, other))
+    assert kept.tobytes() == again.tobytes()
+    assert ("progress", "derive", 0, 1) in toy.listener.told
+    # Another key, or other features: other images, or another backbone's.
+    toy.execute(toy.plan(("use: contrast", "use: asking, key: other"), matrix="one"))
+    toy.execute(toy.plan(REMEMBERING, matrix="one", limit=12))
+    toy.execute(toy.plan(REMEMBERING, ("{use: frozen}", "{use: frozen, drift: x}"), matrix="one"))
+    assert toy_log.events("mean") == ["mean mean", "mean other", "mean mean", "mean mean"]
+    assert len(list(toy.home.glob("derived/*"))) == 4
+
+
+def test_a_run_goes_on_without_computing_again_what_was_remembered(toy: Any, toy_log: Any) -> None:
+    plan = toy.plan(REMEMBERING, matrix="one")
+    with pytest.raises(Interrupted):
+        toy.execute(plan, stopping=lambda: 15 if toy_log.events("step") else 0)
+    (outcome,) = toy.execute(plan)
+    assert outcome.status == "done", outcome.error
+    assert toy_log.events("mean") == ["mean mean"]
+    # What is damaged is computed again, to the same.
+    (path,) = toy.home.glob("derived/*")
+    path.write_bytes(path.read_bytes()[:-1])
+    (again,) = toy.execute(plan, force=True)
+    assert toy_log.events("mean") == ["mean mean"] * 2
+    assert again.result.val_rsum == outcome.result.val_rsum
+
+
 def test_a_loss_that_asks_for_features_where_there_are_none_is_told(toy: Any) -> None:
     without = ("image: frozen", "image: pixels")
     (outcome,) = toy.execute(toy.plan(ASKING, without, matrix="one"))
     assert outcome.status == "failed"
+    assert "image encoder 'pixels' has no frozen part" in outcome.error
+    (outcome,) = toy.execute(toy.plan(REMEMBERING, without, matrix="one"))
     assert "image encoder 'pixels' has no frozen part" in outcome.error
 
 

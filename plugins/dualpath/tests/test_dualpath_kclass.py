@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sklearn
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor
 
 from harness.api import ParameterError, Reporting, TrainingError
 from harness_dualpath.instance import InstanceLoss
-from harness_dualpath.kclass import KClassLoss, cluster
+from harness_dualpath.kclass import REVISION, KClassLoss, cluster
 
 DIM, CLASSES = 6, 20
 
@@ -64,6 +66,29 @@ def test_a_class_for_every_image_is_instance_loss_to_the_bit(
     instance = InstanceLoss(dim=DIM, classes=CLASSES, dropout=0.5, **parameters)
     assert all(one.equal(other) for one, other in zip(steps(loss), steps(instance), strict=True))
     assert loss.labels.tolist() == list(range(CLASSES))
+
+
+def test_labels_are_remembered_by_all_that_determines_them_beside_the_features() -> None:
+    kept: dict[str, Tensor] = {}
+    computed: list[str] = []
+
+    def remember(key: str, compute: Callable[[], Tensor]) -> Tensor:
+        if key not in kept:
+            computed.append(key)
+            kept[key] = compute()
+        return kept[key]
+
+    first = build(k=5, remember=remember)
+    assert first.labels.equal(build(k=5).labels)
+    assert first.labels.equal(cluster(features(), 5, 0))
+    (key,) = kept
+    assert f"k-means {REVISION}, scikit-learn {sklearn.__version__}, k 5, seed 0, threads 1" == key
+    # What is remembered costs no features; loss weights, a matter of the cell, change nothing.
+    again = build(k=5, remember=remember, train_features=unasked, dropout=0.5, text_weight=0.1)
+    assert again.labels.equal(first.labels)
+    for other in ({"k": 6}, {"share": 0.5}, {"k": 5, "seed": 1}, {"k": 5, "threads": 2}):
+        build(remember=remember, **other)
+    assert len(computed) == len(set(computed)) == 5
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -138,6 +163,8 @@ def test_the_seed_and_no_thread_decides_the_clusters(monkeypatch: pytest.MonkeyP
             assert threads in {pool["num_threads"] for pool in threadpool_info()}
     assert found[0].equal(found[1])
     assert used == [{1}, {1}]
+    cluster(rows, 150, 3, threads=2)
+    assert used[2:] == [{2}]
     assert not found[0].equal(cluster(rows, 150, 4))
 
 
@@ -199,6 +226,7 @@ def test_figures_tell_of_empty_and_of_large_classes() -> None:
         ({"share": 1.1}, "parameter 'share' is 1.1, not in"),
         ({"share": 0.5, "classes": 1}, "2 pseudo-classes of 1 training images"),
         ({"k": 3, "dropout": 1.0}, "dropout 1.0"),
+        ({"k": 3, "threads": 0}, "parameter 'threads' is 0, not at least 1"),
     ],
 )
 def test_wrong_parameters_are_named(wrong: dict[str, Any], message: str) -> None:

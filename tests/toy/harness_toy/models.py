@@ -200,13 +200,25 @@ class Mined(Contrast):
 
 
 class Asking(Contrast):
-    """Asks for the features of the train images, and keeps their mean."""
+    """Asks for the features of the train images, and keeps their mean; with a `key`, once for all runs."""
 
-    def __init__(self, *, train_features: Callable[[], Tensor], classes: int) -> None:
+    def __init__(
+        self,
+        *,
+        train_features: Callable[[], Tensor],
+        remember: Callable[[str, Callable[[], Tensor]], Tensor],
+        classes: int,
+        key: str = "",
+    ) -> None:
         super().__init__()
-        features = train_features()
-        assert features.shape == (classes, WIDTH)
-        self.register_buffer("mean", features.mean(0))
+
+        def mean() -> Tensor:
+            note(f"mean {key}")
+            features = train_features()
+            assert features.shape == (classes, WIDTH)
+            return features.mean(0)
+
+        self.register_buffer("mean", remember(key, mean) if key else mean())
 
 
 class Constant(nn.Module):

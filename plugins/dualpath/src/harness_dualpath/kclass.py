@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 
 import torch
 from torch import Tensor
@@ -13,6 +14,13 @@ from harness_dualpath.instance import InstanceLoss
 
 ITERATIONS = 50
 """Of k-means at most; it settled after 2 to 31 on Flickr8k."""
+REVISION = 1
+"""Of how labels follow from features; rises when they change."""
+
+
+def compute_anew(key: str, compute: Callable[[], Tensor]) -> Tensor:
+    """Remember nothing."""
+    return compute()
 
 
 class KClassLoss(InstanceLoss):
@@ -20,9 +28,9 @@ class KClassLoss(InstanceLoss):
 
     Clustered are the pretrained features of the train images under the test view, pooled, at length 1; the paper does
     not tell its own. Lloyd's algorithm starts from k images that the seed draws and runs in one thread, so that every
-    machine finds the same clusters: 6,000 images of 1,280 features in 3,000 classes took 1.2 seconds of one core. (The
-    k-means++ start took 50, for a sum of squares 5 % lower.) With as many classes as images nothing is clustered and
-    the loss is instance loss, to the bit.
+    machine finds the same clusters; runs over the same features with the same k and seed share them. 6,000 images of
+    1,280 features in 3,000 classes took 1.2 seconds of one core. (The k-means++ start took 50, for a sum of squares 5 %
+    lower.) With as many classes as images nothing is clustered and the loss is instance loss, to the bit.
 
     Args:
         dim: size of the common embedding; given by the harness.
@@ -30,7 +38,10 @@ class KClassLoss(InstanceLoss):
         train_features: computes (classes, ...) features of the train images; given by the harness.
         seed: the run's seed; given by the harness.
         k: number of pseudo-classes, from 2 to `classes`.
+        remember: keeps labels by a key; given by the harness.
         share: the same as a part of the number of images, in (0, 1], rounded, at least 2; instead of `k`.
+        threads: of k-means, at least 1. More are faster and add up the means in an order of their own: an image that
+            lies between two clusters may then be of either.
         dropout, bias, image_weight, text_weight, smoothing: as of `InstanceLoss`.
 
     Raises:
@@ -48,8 +59,10 @@ class KClassLoss(InstanceLoss):
         classes: int,
         train_features: Callable[[], Tensor],
         seed: int,
+        remember: Callable[[str, Callable[[], Tensor]], Tensor] = compute_anew,
         k: int | None = None,
         share: float | None = None,
+        threads: int = 1,
         dropout: float = 0.75,
         bias: bool = True,
         image_weight: float = 1.0,
@@ -57,6 +70,8 @@ class KClassLoss(InstanceLoss):
         smoothing: float = 0.0,
     ) -> None:
         k = _number(k, share, classes)
+        if threads < 1:
+            raise ParameterError(f"k-class loss: parameter 'threads' is {threads}, not at least 1")
         super().__init__(
             dim=dim,
             classes=k,
@@ -69,9 +84,12 @@ class KClassLoss(InstanceLoss):
         if k == classes:
             labels = torch.arange(classes)
         else:
+
+            def compute() -> Tensor:
+                return cluster(_checked(train_features(), classes), k, seed, threads)
+
             with torch.random.fork_rng(devices=[]):
-                features = train_features()
-            labels = cluster(_checked(features, classes), k, seed)
+                labels = remember(_key(k, seed, threads), compute)
         self.register_buffer("labels", labels)
 
     def forward(self, image: Tensor, text: Tensor, group: Tensor) -> Tensor:
@@ -94,7 +112,7 @@ class KClassLoss(InstanceLoss):
         return {**super().figures(), **of_classes}
 
 
-def cluster(features: Tensor, k: int, seed: int) -> Tensor:
+def cluster(features: Tensor, k: int, seed: int, threads: int = 1) -> Tensor:
     """Return the (n,) int64 k-means cluster, 0..k-1, of each row of (n, width) finite features, at length 1.
 
     Where fewer than `k` rows differ, some clusters stay empty.
@@ -107,11 +125,11 @@ def cluster(features: Tensor, k: int, seed: int) -> Tensor:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     rows = torch.nn.functional.normalize(features).numpy()
-    # tol=0: until nothing changes. Threads add up the means in an order of their own.
+    # tol=0: until nothing changes.
     means = KMeans(
         k, init="random", n_init=1, max_iter=ITERATIONS, tol=0, random_state=seed % 2**32, copy_x=False
     )
-    with threadpool_limits(1), warnings.catch_warnings():
+    with threadpool_limits(threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         labels = torch.from_numpy(means.fit_predict(rows)).long()
     if (labels == labels[0]).all():
@@ -120,6 +138,13 @@ def cluster(features: Tensor, k: int, seed: int) -> Tensor:
             hint="Does the image encoder have pretrained weights?",
         )
     return labels
+
+
+def _key(k: int, seed: int, threads: int) -> str:
+    """Name all that determines the labels, beside the features."""
+    return (
+        f"k-means {REVISION}, scikit-learn {version('scikit-learn')}, k {k}, seed {seed}, threads {threads}"
+    )
 
 
 def _number(k: int | None, share: float | None, classes: int) -> int:
