@@ -75,8 +75,15 @@ def known_of(spec: Mapping[str, Any]) -> list[tuple[Known, str]]:
 
 
 def weight_names(spec: Mapping[str, Any]) -> list[str]:
-    """Return all texts among the parameters of a stored run's encoders; names of weights are among them."""
-    return [text for role in ("image", "text") for text in _texts(spec[role]["params"])]
+    """Return all texts among the parameters of a stored run's encoders; names of weights are among them.
+
+    Of embeddings that another code wrote it is what a person told of them.
+    """
+    told = [spec[key] for key in ("method", "visual", "textual") if spec.get(key)]
+    return [
+        *told,
+        *(text for role in ("image", "text") if role in spec for text in _texts(spec[role]["params"])),
+    ]
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -19,7 +19,7 @@ _WHAT = {
     "figure": "recorded figures of test while training, by which anybody can choose",
     "epoch": "kept the weights of another epoch than the best one on val",
     "blind": "recorded no figure on val: nothing but val may choose the weights that are scored",
-    "split": "scored other images or captions than those of test, each once",
+    "split": "scored other images or captions than those of their split, each once",
     "damaged": "cannot be read",
 }
 _NEXT = {
@@ -94,7 +94,7 @@ def _split_faults(
     sizes = {"image": result.images, "text": result.captions}
     faults = []
     if dataset is not None:
-        split = dataset.split("test", result.limit)
+        split = dataset.split(result.spec.get("split", "test"), result.limit)
         expected: Mapping[str, Sequence[str]] = {"image": split.image_ids, "text": split.caption_ids}
     for name, ids in stored.items():
         side = name.partition(".")[2]
@@ -119,6 +119,9 @@ def _stored_ids(result: Result, store: Store) -> dict[str, list[str]]:
     sides: dict[str, list[str]] = {"i2t": [], "t2i": []}
     for side, query in zip(ranks["side"], ranks["query"], strict=True):
         sides[side].append(query)
+    found = {"ranks.image": sides["i2t"], "ranks.text": sides["t2i"]}
+    if result.spec.get("form") == "ranks":  # that another code wrote, without embeddings
+        return found
     path = store.folder(result.fingerprint) / "embeddings.safetensors"
     if not path.is_file():
         raise StoreError(f"{path} is missing", hint="Run it again with --force.")
@@ -131,9 +134,4 @@ def _stored_ids(result: Result, store: Store) -> dict[str, list[str]]:
     for name, n in rows.items():
         if len(ids[name]) != n:
             raise StoreError(f"{path}: {n} rows of {name}, {len(ids[name])} ids")
-    return {
-        "ranks.image": sides["i2t"],
-        "ranks.text": sides["t2i"],
-        "embeddings.image": ids["image"],
-        "embeddings.text": ids["text"],
-    }
+    return found | {"embeddings.image": ids["image"], "embeddings.text": ids["text"]}

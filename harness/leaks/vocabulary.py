@@ -141,7 +141,7 @@ def _out_of_vocabulary(group: Sequence[Result], reader: Reader, test: Words) -> 
         severity="note",
         check="vocabulary",
         subject=group[0].dataset,
-        what=f"{len(missed):,} of {number(len(test.counts), 'word')} of test are not in the vocabulary of its text "
+        what=f"{len(missed):,} of {number(len(test.counts), 'word')} of test are not in the vocabulary of the text "
         f"encoder, {share:.2f} % of all that stand there",
         count=len(missed),
         items=tuple(sorted(missed, key=lambda word: (-test.counts[word], word))),

@@ -64,7 +64,7 @@ ELSEWHERE = (
     *("semester", "sovereignty", "statute", "subsidy", "syntax", "tariff", "theorem", "treasury", "treaty"),
 )
 """Common English words of what no photograph shows. An encoder that knows them has its words from elsewhere."""
-ENGLISH = frozenset(("a", "and", "in", "of", "the"))
+ENGLISH = frozenset(("and", "in", "of", "the"))
 _WORD = re.compile(r"[^\W\d_]{2,}")  # a letter alone is mostly left of "t-shirt" or "dog's"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
+from safetensors.torch import save_file
 
 from harness.catalog import Catalog, Entry
 from harness.data import OpenDataset
+from harness.evaluate import write_embeddings, write_ranks
 from harness.protocols import Record
+from harness.ranking import normalize, rank
 from harness.specs import EncoderSpec
+from harness.store import Result, Store
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
 """Data that lie beside the repository on some machines."""
@@ -164,3 +169,73 @@ class World:
 @pytest.fixture
 def world() -> type[World]:
     return World
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "home")
+
+
+@pytest.fixture
+def keep(store: Store) -> Callable[..., Result]:
+    """Store a run of a dataset: its ranks and embeddings under the ids of test, and a history."""
+
+    def write(
+        of: OpenDataset,
+        *,
+        text: Mapping[str, Any] | None = None,
+        encoder: Any = None,
+        rows: Sequence[Mapping[str, float]] = ({"epoch": 1.0, "val.rsum": 20.0},),
+        split: str = "test",
+        best: tuple[int, float] = (1, 20.0),
+        image: Mapping[str, Any] | None = None,
+        imported: Mapping[str, Any] | None = None,
+    ) -> Result:
+        part = {"name": "p", "use": "table", "revision": 1, "params": {}, "title": "Table", "files": {}}
+        spec: dict[str, Any] = {
+            "dataset": {**part, "name": of.name, "use": "folder"},
+            "protocol": of.passport,
+        }
+        if imported is None:
+            spec |= {"image": {**part, "params": image or {}}, "text": {**part, **(text or {})}}
+            spec |= {"stage": {}, "dim": 8, "seed": 0}
+        own = of.split(split)
+        number = len(store.fingerprints())
+        result = Result(
+            fingerprint=f"{number:016x}",
+            spec={**spec, **(imported or {})},
+            dataset=of.name,
+            passport="p",
+            images=len(own.records),
+            captions=len(own.captions),
+            limit=None,
+            figures={},
+            val_rsum=best[1],
+            epochs=len(rows),
+            best_epoch=best[0],
+            cost={},
+            provenance={},
+        )
+        random = np.random.default_rng(number)
+        ranking = rank(
+            own,
+            *(
+                normalize(random.normal(size=(len(ids), 8)).astype(np.float32), ids, "row")
+                for ids in (own.image_ids, own.caption_ids)
+            ),
+        )
+
+        def fill(folder: Path) -> None:
+            write_ranks(folder / "ranks.parquet", ranking)
+            if spec.get("form", (imported or {}).get("form")) != "ranks":
+                write_embeddings(folder / "embeddings.safetensors", ranking)
+            if imported is None:
+                lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+                (folder / "history.jsonl").write_text(lines, encoding="utf-8")
+                state = {} if encoder is None else encoder.state_dict()
+                save_file({f"text.{k}": v for k, v in state.items()}, folder / "weights.safetensors")
+
+        store.publish(result, fill)
+        return store.result(result.fingerprint)
+
+    return write
