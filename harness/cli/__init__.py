@@ -12,6 +12,7 @@ from harness.cli import (
     data,
     doctor,
     explain,
+    importing,
     inventory,
     leaderboard,
     leaks,
@@ -46,6 +47,7 @@ app.command("show")(show.show)
 app.command("explain")(explain.explain)
 app.command("compare")(compare.compare)
 app.command("power")(power.power)
+app.command("import")(importing.import_file)
 app.command("rescore", epilog=EPILOG)(rescore.rescore)
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
