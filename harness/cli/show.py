@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from harness.cli.console import emit, out, plain, say, table
 from harness.cli.figures import duration, size
 from harness.cli.lookup import find_run
 from harness.cli.options import Home, Json, place
+
+if TYPE_CHECKING:
+    from harness.store import Result, Store
 
 
 def show(
@@ -30,30 +33,19 @@ def show(
     store.checked(found, "result.json")
     result = store.result(found)
     folder = store.folder(found)
-    lines = store.checked(found, "history.jsonl").read_text(encoding="utf-8").splitlines()
-    history = [json.loads(line) for line in lines]
+    history = _history(store, result)
     if as_json:
         emit({"result": dataclasses.asdict(result), "history": history, "folder": str(folder)})
         return
     _print_figures(result.figures)
-    _print_history(history)
-    cost = result.cost
+    if history:
+        _print_history(history)
     rows = [
-        [
-            "trained",
-            f"{result.epochs} epochs, best on val at {result.best_epoch} (rSum {result.val_rsum:.1f})",
-        ],
+        *(_trained(result) if result.cost else _imported(result.spec)),
         [
             "gallery",
             f"{result.dataset}: {result.images:,} images, {result.captions:,} captions, passport {result.passport}",
         ],
-        *([f"protocol: {name}", text] for name, text in result.protocol.items()),
-        ["parameters", f"{cost['parameters']:,.0f} trained, {cost['frozen_parameters']:,.0f} frozen"],
-        [
-            "time",
-            f"{duration(cost['train_seconds'])} training, {duration(cost['prepare_seconds'])} before it",
-        ],
-        ["peak memory", size(cost["peak_memory_bytes"])],
         ["hardware", result.provenance["hardware"]],
         ["versions", ", ".join(f"{k} {v}" for k, v in result.provenance["versions"].items())],
         ["command", result.provenance["command"]],
@@ -67,6 +59,39 @@ def show(
         say(f"damaged: {path}; run it again with --force", style="red")
     if damaged:
         raise typer.Exit(1)
+
+
+def _history(store: Store, result: Result) -> list[dict[str, float]]:
+    """Return what each epoch of training told; nothing of an imported run."""
+    if not result.cost:
+        return []
+    text = store.checked(result.fingerprint, "history.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def _trained(result: Result) -> list[list[str]]:
+    cost = result.cost
+    return [
+        [
+            "trained",
+            f"{result.epochs} epochs, best on val at {result.best_epoch} (rSum {result.val_rsum:.1f})",
+        ],
+        ["parameters", f"{cost['parameters']:,.0f} trained, {cost['frozen_parameters']:,.0f} frozen"],
+        [
+            "time",
+            f"{duration(cost['train_seconds'])} training, {duration(cost['prepare_seconds'])} before it",
+        ],
+        ["peak memory", size(cost["peak_memory_bytes"])],
+    ]
+
+
+def _imported(spec: Mapping[str, Any]) -> list[list[str]]:
+    paths = ", ".join(path for path in (spec["visual"], spec["textual"]) if path)
+    return [
+        ["imported", f"{spec['method']}{f' ({paths})' if paths else ''}: {spec['form']} of another code"],
+        ["source", spec["source"] or "–"],
+        ["file", f"{spec['file']}, sha256 {spec['sha256']}"],
+    ]
 
 
 def _print_figures(figures: Mapping[str, Mapping[str, Any]]) -> None:

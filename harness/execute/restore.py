@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data import OpenDataset, open_dataset, protocol_of
 from harness.decoded import shrunk, stored_size
-from harness.errors import DataError, HarnessError, RunError, StoreError
+from harness.errors import DataError, HarnessError, InputError, RunError, StoreError
 from harness.execute.assemble import build_model, frozen_part, part_at_test
 from harness.execute.outcome import Workspace
 from harness.execute.settings import settle
+from harness.execute.stored import imported
 from harness.inputs import prepare_captions
 from harness.model import Model, matches
 from harness.plan import Part, RunSpec
@@ -168,10 +169,16 @@ def spec_of(result: Result, folder: Path) -> RunSpec:
     """Return the specification of a stored run.
 
     Raises:
+        InputError: if it was imported and has no model.
         StoreError: if another version wrote it, or a file that its parameters name is another now.
         RegistryError: if such a file is missing.
     """
     stored = result.spec
+    if imported(stored):
+        raise InputError(
+            f"run {result.fingerprint} was imported ({stored['method']}): its model is not here",
+            hint="harness show and harness compare work from its ranks.",
+        )
 
     def part(kept: Mapping[str, Any]) -> Part:
         files = files_of(kept["params"], folder)
