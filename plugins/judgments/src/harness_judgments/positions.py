@@ -27,13 +27,13 @@ class Positions:
 
 
 def positions(split: Split) -> Positions | None:
-    """Read the tags of a split; ``None`` if no record has COCO's ids.
+    """Read the tags of a split; ``None`` if no record has COCO's ids of its image and captions.
 
     Raises:
         DataError: if some records lack them, an id is no number or stands twice, or there are more or fewer
             of them than captions.
     """
-    if not any(IMAGE in record.tags for record in split.records):
+    if not any(IMAGE in record.tags and CAPTIONS in record.tags for record in split.records):
         return None
     problems: list[str] = []
     images = [_number(record.image, record.tags.get(IMAGE, ""), problems) for record in split.records]
