@@ -12,6 +12,7 @@ from harness.cli import (
     data,
     doctor,
     explain,
+    export,
     importing,
     inventory,
     leaderboard,
@@ -48,6 +49,7 @@ app.command("explain")(explain.explain)
 app.command("compare")(compare.compare)
 app.command("power")(power.power)
 app.command("import")(importing.import_file)
+app.command("export")(export.export)
 app.command("rescore", epilog=EPILOG)(rescore.rescore)
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)

@@ -1,0 +1,172 @@
+"""What is told of a stored run, whatever the format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.export.readings import Reading, reading
+from harness.queries import FILE, read_queries
+from harness.specs import Scale
+from harness.statistics import Interval, Sample, bootstrap
+from harness.store import Result, Store
+
+WITHIN = 5e-4
+"""How far a figure may lie from that of its ranks for their interval to be its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One figure of one evaluator; `interval` is its 95 % interval over images, where ranks were kept."""
+
+    evaluator: str
+    figure: str
+    value: float
+    reading: Reading
+    interval: Interval | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """A run, its scores and who made it.
+
+    Attributes:
+        name: of the method.
+        organization: who provides the result; ``unknown`` where nobody tells.
+        imported: whether another code made the embeddings or ranks.
+        source: where an import comes from.
+        command: the command line that made it.
+    """
+
+    result: Result
+    name: str
+    organization: str
+    scores: tuple[Score, ...]
+    imported: bool
+    source: str
+    command: str
+
+    @property
+    def dataset(self) -> str:
+        """The dataset's name for people."""
+        return str(self.result.spec["dataset"].get("title") or self.result.dataset)
+
+    @property
+    def split(self) -> str:
+        """The split that was evaluated."""
+        return str(self.result.spec.get("split", "test"))
+
+    def details(self) -> dict[str, str]:
+        """Return what makes figures comparable and a run repeatable, as text."""
+        told = self.result.provenance
+        versions = ", ".join(f"{name} {version}" for name, version in told.get("versions", {}).items())
+        whole = {
+            "run": self.result.fingerprint,
+            "passport": self.result.passport,
+            **{f"protocol, {part}": text for part, text in self.result.protocol.items()},
+            "images": str(self.result.images),
+            "captions": str(self.result.captions),
+            "limit": "" if self.result.limit is None else f"first {self.result.limit} images",
+            "seed": str(self.result.spec.get("seed", "")),
+            "command": self.command,
+            "versions": versions,
+            "hardware": told.get("hardware", ""),
+            "source revision": told.get("revision", ""),
+            "finished": told.get("finished", ""),
+            "imported from": self.source,
+        }
+        return {key: str(value) for key, value in whole.items() if value}
+
+
+def facts_of(
+    store: Store,
+    fingerprint: str,
+    *,
+    name: str = "",
+    organization: str = "",
+    scales: Mapping[str, Mapping[str, Scale]] | None = None,
+    public: Callable[[str], str] = str,
+) -> Facts:
+    """Read a stored run; its files are checked first.
+
+    Args:
+        name: of the method; without it, that of an import, or what the run was made of.
+        scales: component of an evaluator -> what it declares of its figures.
+        public: takes out of a command line what is nobody's business.
+
+    Raises:
+        StoreError: names the file that is missing or damaged.
+    """
+    store.checked(fingerprint, "result.json")
+    result = store.result(fingerprint)
+    return Facts(
+        result=result,
+        name=name or _name(result.spec),
+        organization=organization or "unknown",
+        scores=_scores(result, _intervals(store, fingerprint), scales or {}),
+        imported=result.spec.get("kind") == "import",
+        source=str(result.spec.get("source", "")),
+        command=public(str(result.provenance.get("command", ""))),
+    )
+
+
+def _name(spec: Mapping[str, Any]) -> str:
+    """Return the method of an import, or the parts that a run was made of."""
+    if "method" in spec:
+        return str(spec["method"])
+    paths = [str(spec[role].get("title") or spec[role]["name"]) for role in ("image", "text")]
+    losses = " + ".join(loss["name"] for loss in spec["losses"])
+    return f"{' and '.join(paths)}, {losses}"
+
+
+def _intervals(store: Store, fingerprint: str) -> dict[str, tuple[dict[str, float], dict[str, Interval]]]:
+    """Return by evaluator the figures that follow from its ranks, and their intervals."""
+    if not (store.folder(fingerprint) / FILE).is_file():
+        return {}
+    queries = read_queries(store.checked(fingerprint, FILE))
+    samples = {n: Sample(i2t=i2t, t2i=t2i, owner=queries.owner) for n, (i2t, t2i) in queries.ranks.items()}
+    return {name: (sample.figures(), bootstrap([sample])) for name, sample in samples.items()}
+
+
+def _scores(
+    result: Result,
+    intervals: Mapping[str, tuple[Mapping[str, float], Mapping[str, Interval]]],
+    scales: Mapping[str, Mapping[str, Scale]],
+) -> tuple[Score, ...]:
+    scores = []
+    for evaluator, entry in sorted(result.figures.items()):
+        values = entry["values"]
+        counted, ranges = intervals.get(evaluator, ({}, {}))
+        for figure, value in sorted(values.items(), key=lambda item: _natural(item[0])):
+            prefix = "expected." if figure.startswith("expected.") else ""
+            read = reading(
+                figure,
+                value,
+                images=result.images,
+                captions=result.captions,
+                recalls=sum(
+                    other.startswith((f"{prefix}i2t.recall@", f"{prefix}t2i.recall@")) for other in values
+                ),
+                scales=scales.get(entry.get("use", ""), {}),
+            )
+            # The sum of recalls is in percent.
+            slack = WITHIN * (600.0 if figure == "rsum" else 1.0)
+            own = figure in counted and abs(counted[figure] - value) <= slack
+            if read is not None:
+                scores.append(
+                    Score(
+                        evaluator=evaluator,
+                        figure=figure,
+                        value=value,
+                        reading=read,
+                        interval=ranges[figure] if own else None,
+                    )
+                )
+    return tuple(scores)
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """Return a sort key that puts R@10 after R@5."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.findall(r"\d+|\D+", text)]
