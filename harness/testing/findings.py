@@ -69,7 +69,7 @@ class Finder:
         if answer.ranks is None:
             return
         for side, ranks in zip(("i2t", "t2i"), answer.ranks, strict=True):
-            worst = [reference.ranks(expected=False)[side] for reference in references]
+            worst = [reference.ranks()[side] for reference in references]
             if not any(np.array_equal(ranks, right) for right in worst):
                 query = int(np.flatnonzero(ranks != worst[-1])[0])
                 yield self.violation(

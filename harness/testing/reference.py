@@ -1,4 +1,4 @@
-"""What an honest evaluator may say of a gallery where a caption is right for its own image: a plain, slow count.
+"""What an honest evaluator may say of a gallery where a caption is right for its own image: a plain count.
 
 Independent of `harness.ranking` and of `Ranks`: those are held against it, too.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Doubles = npt.NDArray[np.float64]
     Flags = npt.NDArray[np.bool_]
+    Ints = npt.NDArray[np.int64]
 
 Block = tuple[int, int]
 _FIGURE = re.compile(r"(expected\.)?(i2t|t2i)\.(?:recall@(\d+)|(median|mean)_rank)")
@@ -54,6 +55,25 @@ class Query:
 
 
 @dataclass(frozen=True, eq=False)
+class Queries:
+    """The queries of one side of a gallery.
+
+    Attributes:
+        distinct: those that differ.
+        which: (queries,) place of each among them.
+    """
+
+    distinct: list[Query]
+    which: Ints
+
+    def each(self, value: Callable[[Query], float]) -> Doubles:
+        """Return (queries,) what a function makes of each query."""
+        import numpy as np
+
+        return np.array([value(query) for query in self.distinct])[self.which]
+
+
+@dataclass(frozen=True, eq=False)
 class Reference:
     """The figures of one planted gallery, or their means over blocks of its images, each a gallery of its own."""
 
@@ -61,11 +81,11 @@ class Reference:
     blocks: Sequence[Block]
 
     @cached_property
-    def folds(self) -> list[dict[str, list[Query]]]:
+    def folds(self) -> list[dict[str, Queries]]:
         """The queries of each block, by side."""
         return [self._fold(*block) for block in self.blocks]
 
-    def _fold(self, start: int, stop: int) -> dict[str, list[Query]]:
+    def _fold(self, start: int, stop: int) -> dict[str, Queries]:
         import numpy as np
 
         owner = self.planted.split.caption_image
@@ -86,13 +106,10 @@ class Reference:
         """
         if summed := _SUM.fullmatch(figure):
             prefix = summed[1] or ""
-            recalls = [name for name in others if name.startswith(f"{prefix}i2t.recall@")]
-            recalls += [name for name in others if name.startswith(f"{prefix}t2i.recall@")]
-            parts = [limits for name in recalls if (limits := self.bounds(name)) is not None]
+            recalls = (f"{prefix}i2t.recall@", f"{prefix}t2i.recall@")
+            parts = [limits for name in others if name.startswith(recalls) and (limits := self.bounds(name))]
             return (
-                (100.0 * sum(low for low, _ in parts), 100.0 * sum(high for _, high in parts))
-                if parts
-                else None
+                (100 * sum(low for low, _ in parts), 100 * sum(high for _, high in parts)) if parts else None
             )
         parsed = _FIGURE.fullmatch(figure)
         if parsed is None:
@@ -104,31 +121,33 @@ class Reference:
         import numpy as np
 
         side, k, mean = parsed[2], parsed[3], parsed[4]
+        sides = [fold[side] for fold in self.folds]
         if k is not None:
-            hits = [[query.hit(int(k), expected=expected) for query in fold[side]] for fold in self.folds]
-            return float(np.mean([np.mean(part) for part in hits]))
-        ranks = [[query.rank(expected=expected) for query in fold[side]] for fold in self.folds]
-        return float(np.mean([np.mean(part) if mean == "mean" else np.median(part) for part in ranks]))
+            return float(
+                np.mean([q.each(lambda one: one.hit(int(k), expected=expected)).mean() for q in sides])
+            )
+        ranks = [queries.each(lambda one: one.rank(expected=expected)) for queries in sides]
+        return float(np.mean([part.mean() if mean == "mean" else np.median(part) for part in ranks]))
 
-    def ranks(self, *, expected: bool) -> Mapping[str, Doubles]:
-        """Return the rank of every query, by side, in order."""
+    def ranks(self) -> Mapping[str, Doubles]:
+        """Return the rank of every query, ties lost, by side, in order."""
         import numpy as np
 
         return {
-            side: np.array([query.rank(expected=expected) for fold in self.folds for query in fold[side]])
+            side: np.concatenate(
+                [fold[side].each(lambda one: one.rank(expected=False)) for fold in self.folds]
+            )
             for side in ("i2t", "t2i")
         }
 
 
-def _queries(scores: Doubles, right: Flags) -> list[Query]:
-    queries = []
-    for row, own in zip(scores, right, strict=True):
-        best = row[own].max()
-        queries.append(
-            Query(
-                above=int((row[~own] > best).sum()),
-                tied=int((row[~own] == best).sum()),
-                matched=int((row[own] == best).sum()),
-            )
-        )
-    return queries
+def _queries(scores: Doubles, right: Flags) -> Queries:
+    import numpy as np
+
+    best = np.where(right, scores, -np.inf).max(axis=1, keepdims=True)
+    counts = [(scores > best) & ~right, (scores == best) & ~right, (scores == best) & right]
+    rows, which = np.unique(
+        np.stack([part.sum(axis=1) for part in counts], axis=1), axis=0, return_inverse=True
+    )
+    distinct = [Query(above=int(a), tied=int(t), matched=int(m)) for a, t, m in rows]
+    return Queries(distinct, which.reshape(-1).astype(np.int64))

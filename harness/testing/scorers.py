@@ -12,7 +12,7 @@ from harness.testing.scales import matches
 from harness.testing.subject import Answer, Subject, means
 from harness.testing.violation import Violation
 
-SHUFFLES = 16
+SHUFFLES = 8
 """Pairings that the figures of shuffled positives are averaged over."""
 
 
