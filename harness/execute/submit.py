@@ -76,4 +76,5 @@ def row_of_imported(result: Result) -> Row:
         recipe=spec["recipe"],
         protocol=dict(result.protocol),
         evaluators={name: identity_of(name, entry) for name, entry in result.figures.items()},
+        source=spec["source"],
     )

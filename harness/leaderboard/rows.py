@@ -39,6 +39,7 @@ class Row:
         source_revision: commit that the run was made with; empty outside a checkout.
         recipe: hash of all that the fingerprint covers but the seed. Seeds are averaged within one recipe.
         limit: set if only so many images were used; such a row is refused.
+        source: where embeddings or ranks that another code wrote come from, as whoever imported them says.
     """
 
     matrix: str
@@ -70,6 +71,7 @@ class Row:
     protocol: Mapping[str, str] = field(default_factory=dict)
     evaluators: Mapping[str, str] = field(default_factory=dict)
     limit: int | None = None
+    source: str = ""
     schema: int = SCHEMA
 
     # How pydantic reads a line: no key too many, no text for a number, no NaN.

@@ -103,6 +103,11 @@ def legend(
             "is read once."
         )
         notes += [_INTERVAL, pairs] if pairs else []
+    if any(group.first.matrix == IMPORTED for group in groups):
+        notes.append(
+            "imported: another code wrote embeddings or ranks, and they were scored here; how it was trained and "
+            "its epoch chosen, nobody checked."
+        )
     if any(len(group.rows) > 1 for group in groups):
         notes.append(
             "More than one seed: figures are means over seeds, ± is their standard deviation (n - 1)."
@@ -199,7 +204,10 @@ def cell(figure: Statistic | None) -> str:
 
 def source(group: Group) -> str:
     """Say where a measured row comes from."""
-    return "imported" if group.first.matrix == IMPORTED else "measured"
+    if group.first.matrix != IMPORTED:
+        return "measured"
+    told = list(dict.fromkeys(row.source for row in group.rows if row.source))
+    return f"imported: {escape('; '.join(told))}" if told else "imported"
 
 
 def parameters(group: Group) -> str:
