@@ -21,16 +21,18 @@ Source = Annotated[
     typer.Option("--from", help="Folder that holds the dataset as its authors give it.", show_default=False),
 ]
 Images = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
         "--images",
-        help="Folder, tar or zip of the images, where annotations lie elsewhere.",
+        help="Folder, tar or zip of the images, where annotations lie elsewhere; archives may be several.",
         show_default=False,
     ),
 ]
 Files = Annotated[
     list[Path] | None,
-    typer.Option("--annotations", help="An annotation file; may be repeated.", show_default=False),
+    typer.Option(
+        "--annotations", help="An annotation file, or a folder of them; may be repeated.", show_default=False
+    ),
 ]
 Decode = Annotated[
     int | None,
@@ -84,17 +86,24 @@ def prepare(
         params[key] = read_value(value, f"--set {key}")
     if catalog.find("dataset", use).spec.name == "folder" and called is None and entry is None:
         raise InputError(f"{name!r} needs a name for the prepared dataset", hint="Add --as NAME.")
-    if (source is None) == (images is None):
+    if (source is None) == (not images):
         raise InputError(
             "name the folder of the dataset with --from, or its images with --images and its annotations with "
             "--annotations",
             hint=f"harness data prepare {name} --from DIR",
         )
-    place_of = source or images
-    assert place_of is not None
+    first, *archives = [source] if source is not None else images or []
     with Bar() as bar:
         manifest = prepare_dataset(
-            called or name, use, params, place_of, where.data, catalog, bar, files=files or ()
+            called or name,
+            use,
+            params,
+            first,
+            where.data,
+            catalog,
+            bar,
+            files=files or (),
+            archives=archives,
         )
     for note in manifest.notes:
         say(f"note: {note}")
@@ -121,8 +130,9 @@ def _decode(name: str, use: str, params: dict[str, Any], size: int, where: Place
     revision = catalog.find("dataset", use).spec.revision
     part = Part(name=name, use=use, revision=revision, params=params, title=name)
     dataset = open_dataset(part, where.data, catalog)
+    there = {record.split for record in dataset.records}
     with Bar() as bar:
-        for split in SPLITS:
+        for split in (split for split in SPLITS if split in there):
 
             def tell(done: int, total: int, split: str = split) -> None:
                 bar(done, total, f"decoding {split}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -40,50 +42,104 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and path.name.lower().endswith(SUFFIXES)
 
 
-def unpack(archive: Path, folder: Path, progress: Progress) -> list[str]:
-    """Write the images of an archive below a folder; those that are there whole are passed over.
+def check_places(name: str, source: Path, files: Sequence[Path], archives: Sequence[Path]) -> None:
+    """Check that what a user named is there: a folder or archives of images, and annotation files.
+
+    Args:
+        name: of the dataset, for the hint.
+        source: the folder, or the first archive.
+        files: annotation files, or folders of them.
+        archives: more archives.
+
+    Raises:
+        DataError: names what is not.
+    """
+    kinds = ", ".join(SUFFIXES)
+    if not source.is_dir() and not is_archive(source):
+        raise DataError(
+            f"{source} is neither a folder nor an archive ({kinds})",
+            hint=f"harness data prepare {name} --from DIR",
+        )
+    others = [str(path) for path in (source, *archives) if not is_archive(path)] if archives else []
+    if others:
+        raise DataError(
+            f"of several places of images each is an archive ({kinds}), not {', '.join(others)}",
+            hint="Images in folders: name the folder that holds them all.",
+        )
+    lacking = [str(file) for file in files if not file.exists()]
+    if lacking:
+        raise DataError(f"no such annotation file: {', '.join(lacking)}")
+
+
+def unpack(archives: Sequence[Path], folder: Path, progress: Progress) -> list[str]:
+    """Write the images of archives below a folder; those that are there whole are passed over.
 
     Only regular files named as images are taken. Each is written under another name and renamed, so that a process
-    that was killed left no half image; the next call goes on.
+    that was killed left no half image; the next call goes on. Archives that are refused leave nothing.
+
+    Args:
+        folder: is of these very archives, and of nothing else.
+        progress: called with images done, 0 as their number is not known, and what is being done.
 
     Returns:
         Notes on what was left out.
 
     Raises:
-        DataError: if the archive is damaged, a name leaves the folder, or it unpacks to more than `MAX_TOTAL` bytes,
+        DataError: if an archive is damaged, a name leaves the folder, or they unpack to more than `MAX_TOTAL` bytes,
             a member of more than `harness.data.images.MAX_BYTES`, or more than `MAX_MEMBERS` members.
         OSError: if the folder cannot be written.
     """
-    left, total, done = 0, 0, 0
+    count = Count()
+    notes = []
     folder.mkdir(parents=True, exist_ok=True)
     try:
+        for archive in archives:
+            left = _unpack(archive, folder, count, progress)
+            if left:
+                notes.append(f"{archive.name}: {left:,} members that are no images left out")
+    except DataError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return notes
+
+
+@dataclass
+class Count:
+    """Members and bytes of all archives so far."""
+
+    members: int = 0
+    images: int = 0
+    size: int = 0
+
+
+def _unpack(archive: Path, folder: Path, count: Count, progress: Progress) -> int:
+    """Write the images of one archive; return the number of members that are none."""
+    left, before = 0, count.images
+    try:
         for member in _members(archive):
+            count.members += 1
             if member is None:
                 left += 1
-                continue
-            total, done = total + member.size, done + 1
-            if member.size > MAX_BYTES or total > MAX_TOTAL or done + left > MAX_MEMBERS:
+            else:
+                count.images += 1
+                count.size += member.size
+            if count.size > MAX_TOTAL or count.members > MAX_MEMBERS or (member and member.size > MAX_BYTES):
                 raise DataError(
-                    f"{archive}: {member.name!r:.200} is refused: the archive unpacks to more than "
+                    f"{archive}: {member.name if member else ''!r:.200} is refused: the archive unpacks to more than "
                     f"{MAX_BYTES // 2**20} MiB an image, {MAX_TOTAL // 2**30} GiB, or {MAX_MEMBERS:,} members",
                     hint="Unpack it yourself if you trust it, and name the folder.",
                 )
-            _write(member, folder)
-            progress(done, 0, f"unpacking {archive.name}")
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        EOFError,
-        ValueError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
+            if member is not None:
+                _write(member, folder)
+                progress(count.images, 0, f"unpacking {archive.name}")
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError,
+            NotImplementedError, RuntimeError) as error:  # fmt: skip
         raise DataError(
             f"{archive} is damaged or no archive that can be read: {error}", hint="Get the file again."
         ) from error
-    if not done:
+    if count.images == before:
         raise DataError(f"{archive} holds no images")
-    return [f"{archive.name}: {left:,} members that are no images left out"] if left else []
+    return left
 
 
 def _members(archive: Path) -> Iterator[Member | None]:
@@ -96,22 +152,16 @@ def _tar(archive: Path) -> Iterator[Member | None]:
         for info in file:
             if info.isdir():
                 continue
-            if not info.isreg() or not _image(info.name):
-                _check(archive, info.name)
-                yield None
-                continue
-            member = Member(
-                name=_check(archive, info.name), size=info.size, open=partial(file.extractfile, info)
-            )
-            yield member
+            name = _check(archive, info.name)
+            image = info.isreg() and _image(name)
+            yield Member(name=name, size=info.size, open=partial(file.extractfile, info)) if image else None
 
 
 def _zip(archive: Path) -> Iterator[Member | None]:
     with closing(zipfile.ZipFile(archive)) as file:
-        for info in file.infolist():
-            if info.is_dir():
-                continue
-            name = _check(archive, info.filename)
+        files = [info for info in file.infolist() if not info.is_dir()]
+        names = [_check(archive, info.filename) for info in files]  # all of them, before one is written
+        for info, name in zip(files, names, strict=True):
             mode = info.external_attr >> 16
             regular = not stat.S_IFMT(mode) or stat.S_ISREG(mode)
             yield (
@@ -132,11 +182,25 @@ def _check(archive: Path, name: str) -> str:
         DataError: if it does not: such an archive was made to do harm.
     """
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in path.parts[0]:
+    if (
+        not path.parts
+        or path.is_absolute()
+        or ".." in path.parts
+        or "\\" in name
+        or "\0" in name
+        or ":" in path.parts[0]
+    ):
         raise DataError(
-            f"{archive}: member {name!r:.200} would be written outside the folder; nothing more is read from it",
+            f"{archive}: member {name!r:.200} would be written outside the folder; nothing of it is kept",
             hint="Get the archive from its authors.",
         )
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{archive}: the name of member {name!r:.200} is not UTF-8",
+            hint="Unpack it yourself, and name the folder.",
+        ) from None
     return path.as_posix()
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.data.images import ImageError
@@ -56,9 +58,33 @@ def check_name(name: str) -> None:
         raise DataError(f"dataset name {name[:80]!r} is not 1-64 of a-z, 0-9, '.', '_', '-'")
 
 
-def unpacked(root: Path, name: str) -> Path:
-    """Return the folder for images of `name` that came in an archive."""
+def unpacked(root: Path, name: str, archives: Sequence[Path]) -> Path:
+    """Return the folder for images of `name` that came in these archives; changed ones have another folder.
+
+    Raises:
+        DataError: if an archive is gone.
+    """
     check_name(name)
+    try:
+        seen = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in archives]
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
+    key = hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
+    return _images(root, name) / key
+
+
+def clear_unpacked(root: Path, name: str, source: Path) -> None:
+    """Remove unpacked images of `name` that are not in `source`: nothing refers to them any more."""
+    folder = _images(root, name)
+    if folder.is_dir() and not folder.is_symlink():
+        for other in folder.iterdir():
+            if not source.is_relative_to(other):
+                shutil.rmtree(other, ignore_errors=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _images(root: Path, name: str) -> Path:
     return root / f"{name}~images"
 
 

@@ -13,7 +13,9 @@ from harness.errors import DataError
 from harness.plan import canonical
 from harness.protocols import SPLITS, Record
 
-SCHEMA = 1
+SCHEMA = 2
+_FIRST = 1
+"""What manifests without `annotations` stay, so that an older harness reads them."""
 MANIFEST = "manifest.json"
 RECORDS = "records.jsonl"
 
@@ -55,7 +57,7 @@ class Manifest:
         records_sha256: sha256 of ``records.jsonl``.
         created: UTC, ISO 8601.
         harness: version that prepared it.
-        schema: of the two files.
+        annotations: absolute paths of the annotation files that were named apart from the source; mostly none.
         unchanged: true where `prepare` found everything as it was and wrote nothing; not stored.
     """
 
@@ -70,13 +72,16 @@ class Manifest:
     records_sha256: str
     created: str
     harness: str
-    schema: int = SCHEMA
+    annotations: tuple[str, ...] = ()
     unchanged: bool = field(default=False, compare=False)
 
     def to_json(self) -> str:
         """Return the text of ``manifest.json``; its last key is a checksum over the others."""
         body = asdict(self)
         del body["unchanged"]
+        if not self.annotations:
+            del body["annotations"]
+        body["schema"] = SCHEMA if self.annotations else _FIRST
         body["checksum"] = _checksum(body)
         return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
 
@@ -136,9 +141,11 @@ def read_manifest(folder: Path) -> Manifest:
         schema = body.get("schema") if isinstance(body, dict) else None
         if isinstance(schema, int) and schema > SCHEMA:
             raise DataError(f"{path} has schema {schema}, this harness reads up to {SCHEMA}")
-        if schema != SCHEMA or body.pop("checksum") != _checksum(body):
+        if schema not in (_FIRST, SCHEMA) or body.pop("checksum") != _checksum(body):
             raise DataError(f"{path} is damaged: its checksum does not match")
-        return Manifest(**{**body, "notes": tuple(body["notes"])})
+        del body["schema"]
+        lists = {key: tuple(body.get(key, ())) for key in ("notes", "annotations")}
+        return Manifest(**{**body, **lists})
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

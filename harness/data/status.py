@@ -133,6 +133,10 @@ def _state(manifest: Manifest, part: Part | None) -> tuple[State, str]:
 
 def _command(manifest: Manifest, part: Part | None, *, gone: bool) -> str:
     source = "DIR" if gone else shlex.quote(manifest.source)
+    places = f"--from {source}"
+    if manifest.annotations:
+        files = "".join(f" --annotations {shlex.quote(file)}" for file in manifest.annotations)
+        places = f"--images {source}{files}"
     if part is not None:
-        return f"harness data prepare {part.name} --from {source}"
-    return f"harness data prepare {manifest.use} --from {source} --as {manifest.name}"
+        return f"harness data prepare {part.name} {places}"
+    return f"harness data prepare {manifest.use} {places} --as {manifest.name}"

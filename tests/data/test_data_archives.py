@@ -18,10 +18,12 @@ import pytest
 from PIL import Image
 
 from harness.catalog import Catalog
-from harness.data import open_dataset, prepare
+from harness.data import DatasetStatus, open_dataset, prepare, status
 from harness.data.archives import unpack
+from harness.data.manifest import read_manifest
 from harness.errors import DataError
 from harness.plan import Part
+from harness.registry import Registry, find_registry
 
 
 def picture(shade: int) -> bytes:
@@ -67,7 +69,7 @@ MAKERS: dict[str, Callable[[Path, dict[str, bytes]], Path]] = {
 @pytest.mark.parametrize("name", MAKERS)
 def test_every_form_gives_the_same_files(tmp_path: Path, name: str) -> None:
     archive = MAKERS[name](tmp_path / name, PICTURES | {"readme.txt": b"hello", "images/._1.png": b"mac"})
-    notes = unpack(archive, tmp_path / "out", silent)
+    notes = unpack([archive], tmp_path / "out", silent)
     found = {
         p.relative_to(tmp_path / "out").as_posix(): p.read_bytes() for p in (tmp_path / "out").rglob("*.*")
     }
@@ -77,27 +79,55 @@ def test_every_form_gives_the_same_files(tmp_path: Path, name: str) -> None:
 
 def test_what_is_there_is_passed_over_and_what_is_half_is_not(tmp_path: Path) -> None:
     archive = make_tar(tmp_path / "a.tar", PICTURES)
-    unpack(archive, tmp_path / "out", silent)
+    unpack([archive], tmp_path / "out", silent)
     kept, half = (tmp_path / "out" / "images" / name for name in ("1.png", "2.png"))
     stamp = kept.stat().st_mtime_ns
     half.write_bytes(PICTURES["images/2.png"][:20])
-    unpack(archive, tmp_path / "out", silent)
+    unpack([archive], tmp_path / "out", silent)
     assert kept.stat().st_mtime_ns == stamp
     assert half.read_bytes() == PICTURES["images/2.png"]
 
 
 @pytest.mark.parametrize("maker", [make_tar, make_zip])
 @pytest.mark.parametrize(
-    "name", ["../evil.png", "/tmp/evil.png", "a/../../evil.png", "..\\evil.png", "c:/evil.png"]
+    "name", ["../evil.png", "/tmp/evil.png", "a/../../evil.png", "..\\evil.png", "c:/evil.png", "."]
 )
 def test_names_that_leave_the_folder_are_refused(
     tmp_path: Path, maker: Callable[[Path, dict[str, bytes]], Path], name: str
 ) -> None:
     suffix = "tar" if maker is make_tar else "zip"
-    archive = maker(tmp_path / f"a.{suffix}", {name: picture(1)})
+    archive = maker(tmp_path / f"a.{suffix}", PICTURES | {name: picture(1)})
     with pytest.raises(DataError, match="would be written outside"):
-        unpack(archive, tmp_path / "out" / "deep", silent)
-    assert not list(tmp_path.rglob("*evil*"))
+        unpack([archive], tmp_path / "out" / "deep", silent)
+    assert not list(tmp_path.rglob("*.png")), "refused whole"
+
+
+def test_a_name_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
+        archive.addfile(tarfile.TarInfo("caf\xe9.png"))
+    with pytest.raises(DataError, match="is not UTF-8"):
+        unpack([tmp_path / "a.tar"], tmp_path / "out", silent)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_STORED])
+def test_damage_within_a_member_is_named(tmp_path: Path, method: int) -> None:
+    noise = bytes((7 * n * n) % 251 for n in range(4000))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        archive.writestr("a.png", noise)
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[60:90] = b"\xff" * 30
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.zip is damaged"):
+        unpack([tmp_path / "a.zip"], tmp_path / "out", silent)
+
+
+def test_a_locked_zip_is_named(tmp_path: Path) -> None:
+    data = bytearray(make_zip(tmp_path / "a.zip", {"a.png": picture(1)}).read_bytes())
+    data[6] |= 1  # in the member's header, and in the list of members: encrypted
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(DataError, match="encrypted"):
+        unpack([tmp_path / "a.zip"], tmp_path / "out", silent)
 
 
 def test_links_and_devices_are_left_out(tmp_path: Path) -> None:
@@ -110,7 +140,7 @@ def test_links_and_devices_are_left_out(tmp_path: Path) -> None:
     fifo = tarfile.TarInfo("images/f.png")
     fifo.type = tarfile.FIFOTYPE
     archive = make_tar(tmp_path / "a.tar", PICTURES, "w", *extra, fifo)
-    notes = unpack(archive, tmp_path / "out", silent)
+    notes = unpack([archive], tmp_path / "out", silent)
     assert notes == ["a.tar: 4 members that are no images left out"]
     assert {path.name for path in (tmp_path / "out" / "images").iterdir()} == {f"{n}.png" for n in range(6)}
 
@@ -121,7 +151,7 @@ def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     folder = tmp_path / "out" / "images"
     folder.mkdir(parents=True)
     (folder / "1.png").symlink_to(outside)
-    unpack(make_tar(tmp_path / "a.tar", PICTURES), tmp_path / "out", silent)
+    unpack([make_tar(tmp_path / "a.tar", PICTURES)], tmp_path / "out", silent)
     assert outside.read_bytes() == b"mine"
     assert (folder / "1.png").read_bytes() == PICTURES["images/1.png"]
 
@@ -131,15 +161,15 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert bomb.stat().st_size < 2**12
     monkeypatch.setattr("harness.data.archives.MAX_BYTES", 2**16)
     with pytest.raises(DataError, match=r"'a\.png' is refused"):
-        unpack(bomb, tmp_path / "out", silent)
+        unpack([bomb], tmp_path / "out", silent)
     monkeypatch.undo()
     monkeypatch.setattr("harness.data.archives.MAX_TOTAL", 3 * len(PICTURES["images/1.png"]))
     with pytest.raises(DataError, match="is refused"):
-        unpack(make_tar(tmp_path / "many.tar", PICTURES), tmp_path / "many", silent)
+        unpack([make_tar(tmp_path / "many.tar", PICTURES)], tmp_path / "many", silent)
     monkeypatch.undo()
     monkeypatch.setattr("harness.data.archives.MAX_MEMBERS", 3)
     with pytest.raises(DataError, match="is refused"):
-        unpack(make_tar(tmp_path / "more.tar", PICTURES), tmp_path / "more", silent)
+        unpack([make_tar(tmp_path / "more.tar", PICTURES)], tmp_path / "more", silent)
 
 
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.zip", "a.tgz"])
@@ -156,7 +186,7 @@ def test_a_damaged_archive_is_named(tmp_path: Path, name: str, damage: str) -> N
         }[damage]
     )
     with pytest.raises(DataError, match=name):
-        unpack(archive, tmp_path / "out", silent)
+        unpack([archive], tmp_path / "out", silent)
 
 
 def karpathy(path: Path) -> Path:
@@ -187,6 +217,97 @@ def test_a_dataset_from_an_archive_can_be_opened(tmp_path: Path) -> None:
     assert dataset.pixels(record)[0, 0].tolist() == [50, 205, 0]
 
 
+def shades(root: Path, name: str = "photos") -> list[int]:
+    """Return the red of each image of a prepared dataset."""
+    status = {entry.name: entry for entry in status_of(root)}[name]
+    part = Part(name=name, use=status.use, revision=1, params={"strict": False}, title=name)
+    dataset = open_dataset(part, root, Catalog.load())
+    return [int(dataset.pixels(record)[0, 0, 0]) for record in dataset.records]
+
+
+def status_of(root: Path) -> tuple[DatasetStatus, ...]:
+    return status(root, Registry.load(find_registry(Path(__file__).parent)), Catalog.load())
+
+
+def test_a_changed_archive_is_unpacked_anew_and_a_bad_one_spoils_nothing(tmp_path: Path) -> None:
+    catalog, root, archive = Catalog.load(), tmp_path / "data", tmp_path / "a.tar"
+    file = karpathy(tmp_path / "dataset.json")
+
+    def again() -> None:
+        prepare("photos", "flickr30k", {"strict": False}, archive, root, catalog, files=[file])
+
+    make_tar(archive, PICTURES)
+    again()
+    assert shades(root) == [0, 10, 20, 30, 40, 50]
+    for bad in (b"cut short", b""):
+        archive.write_bytes(bad)
+        with pytest.raises(DataError, match=r"a\.tar is damaged"):
+            again()
+        assert shades(root) == [0, 10, 20, 30, 40, 50]
+    # The same names and sizes, other pictures.
+    other = {name: picture(10 * n + 5) for n, name in enumerate(PICTURES)}
+    assert [*map(len, other.values())] == [*map(len, PICTURES.values())]
+    make_tar(archive, other)
+    again()
+    assert shades(root) == [5, 15, 25, 35, 45, 55]
+    assert len(list((root / "photos~images").iterdir())) == 1, "what was unpacked before is cleared"
+    # From a folder that has nothing to do with the archive, nothing unpacked is kept.
+    (tmp_path / "folder" / "images").mkdir(parents=True)
+    for name, data in PICTURES.items():
+        (tmp_path / "folder" / name).write_bytes(data)
+    prepare("photos", "flickr30k", {"strict": False}, tmp_path / "folder", root, catalog, files=[file])
+    assert shades(root) == [0, 10, 20, 30, 40, 50]
+    assert not (root / "photos~images").exists()
+
+
+def test_images_may_come_in_several_archives(tmp_path: Path) -> None:
+    catalog, root = Catalog.load(), tmp_path / "data"
+    halves = [dict(list(PICTURES.items())[:3]), dict(list(PICTURES.items())[3:])]
+    archives = [make_zip(tmp_path / "a.zip", halves[0]), make_tar(tmp_path / "b.tar", halves[1])]
+    file = karpathy(tmp_path / "dataset.json")
+    params = {"strict": False}
+    prepare("photos", "flickr30k", params, archives[0], root, catalog, files=[file], archives=archives[1:])
+    assert shades(root) == [0, 10, 20, 30, 40, 50]
+    again = prepare(
+        "photos", "flickr30k", params, archives[0], root, catalog, files=[file], archives=archives[1:]
+    )
+    assert again.unchanged
+    with pytest.raises(DataError, match="of several places of images each is an archive"):
+        prepare("photos", "flickr30k", params, tmp_path, root, catalog, files=[file], archives=archives)
+    with pytest.raises(DataError, match="3 images of 6 have no file"):
+        prepare("photos", "flickr30k", params, archives[0], root, catalog, files=[file])
+    assert shades(root) == [0, 10, 20, 30, 40, 50]
+
+
+def test_status_remembers_where_annotations_lay(tmp_path: Path) -> None:
+    catalog, root = Catalog.load(), tmp_path / "data"
+    file = karpathy(tmp_path / "my splits.json")
+    archive = make_tar(tmp_path / "a.tar", PICTURES)
+    made = prepare("photos", "flickr30k", {"strict": False}, archive, root, catalog, files=[file])
+    assert made.annotations == (str(file),)
+    assert read_manifest(root / "photos") == made
+    again = {entry.name: entry for entry in status_of(root)}["photos"]
+    assert (again.state, again.command) == ("prepared", "")
+    for path in Path(made.source).rglob("*.png"):
+        path.unlink()
+    Path(made.source, "images").rmdir()
+    Path(made.source).rmdir()
+    gone = {entry.name: entry for entry in status_of(root)}["photos"]
+    assert gone.command == f"harness data prepare flickr30k --images DIR --annotations '{file}' --as photos"
+    plain = json.loads((prepared_folder(tmp_path, catalog) / "manifest.json").read_text(encoding="utf-8"))
+    assert plain["schema"] == 1
+    assert "annotations" not in plain
+
+
+def prepared_folder(tmp_path: Path, catalog: Catalog) -> Path:
+    """Prepare a dataset whose annotations lie with its images, as every harness before could."""
+    folder = tmp_path / "all"
+    unpack([tmp_path / "a.tar"], folder, silent)
+    karpathy(folder / "dataset.json")
+    prepare("plain", "folder", {}, folder, tmp_path / "data", catalog)
+    return tmp_path / "data" / "plain"
+
+
 def test_a_component_that_takes_no_files_says_so(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     file = karpathy(tmp_path / "dataset.json")
@@ -209,7 +330,7 @@ def test_a_killed_unpacking_goes_on(tmp_path: Path) -> None:
     archive = make_tar(tmp_path / "a.tar", big)
     script = (
         "import sys; from pathlib import Path; from harness.data.archives import unpack\n"
-        "unpack(Path(sys.argv[1]), Path(sys.argv[2]), lambda *told: None)"
+        "unpack([Path(sys.argv[1])], Path(sys.argv[2]), lambda *told: None)"
     )
     out = tmp_path / "out"
     process = subprocess.Popen([sys.executable, "-c", script, str(archive), str(out)])
@@ -221,5 +342,5 @@ def test_a_killed_unpacking_goes_on(tmp_path: Path) -> None:
     whole = list(out.rglob("[0-9]*.png"))
     assert whole
     assert all(path.stat().st_size == 2_000_000 for path in whole)
-    unpack(archive, out, silent)
+    unpack([archive], out, silent)
     assert {f"images/{path.name}": path.read_bytes() for path in out.rglob("[0-9]*.png")} == big

@@ -63,9 +63,9 @@ def test_newer_schema_is_refused(source: Path, root: Path, catalog: Catalog) -> 
     prepare("mine", "listed", {}, source, root, catalog)
     path = root / "mine" / "manifest.json"
     path.write_text(
-        json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"schema": 2}), encoding="utf-8"
+        json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"schema": 3}), encoding="utf-8"
     )
-    with pytest.raises(DataError, match="has schema 2, this harness reads up to 1"):
+    with pytest.raises(DataError, match="has schema 3, this harness reads up to 2"):
         open_dataset(part(), root, catalog)
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from harness.api import SPLITS, Annotations, DataError, ParameterError, Record
-from harness_datasets.sources import Found, ImageFiles, annotation_files, check_counts, listed, read_files
-from harness_datasets.text import number
+from harness_datasets.images import ImageFiles
+from harness_datasets.sources import Found, Sought, annotation_files, check_counts, read_files, split_of
+from harness_datasets.text import listed, number
 
 KARPATHY = {"train": 29_000, "val": 1_014, "test": 1_000}
 NAMES = {"train": 29_783, "val": 1_000, "test": 1_000}
 """The dual-path paper's: 31,783 images less those named in Flickr8k's dev and test lists."""
+LISTS = ("Flickr_8k.testImages.txt", "Flickr_8k.devImages.txt")
+
+_OTHERS = re.compile("coco|flickr_?8k|^captions_", re.IGNORECASE)  # what else lies in a folder of datasets
 
 
 class Flickr30k:
@@ -26,7 +31,8 @@ class Flickr30k:
     Args:
         split: ``karpathy``, 29,000 / 1,014 / 1,000 images; or ``flickr8k-names``, the split of Zheng et al. 2017: test
             and val are the images that Flickr8k's ``Flickr_8k.testImages.txt`` and ``Flickr_8k.devImages.txt`` name
-            (Flickr's photo id is the first part of a name there), train is all the rest.
+            (Flickr's photo id is the first part of a name there), train is all the rest. The order is that of names, as
+            in the authors' code, whatever file the captions are from.
         strict: whether other numbers of images than the literature's are problems; where not, they are notes.
 
     Raises:
@@ -59,10 +65,11 @@ class Flickr30k:
             )
         problems: list[str] = []
         notes: list[str] = []
-        found = read_files(annotation_files(source, files), problems, notes)
+        sought = Sought(dataset="flickr30k", wanted=self._wanted)
+        found = read_files(annotation_files(source, files, sought), sought, problems, notes)
         captions = _captions(found, problems)
         if self.split == "karpathy":
-            images = self._karpathy(found, captions, problems)
+            images = self._karpathy(found, captions, problems, notes)
         else:
             images = self._names(found, captions, problems, notes)
         counts = Counter(split for _, split in images)
@@ -86,11 +93,19 @@ class Flickr30k:
         order = {split: place for place, split in enumerate(SPLITS)}
         return Annotations(records=tuple(sorted(records, key=lambda r: order[r.split])), notes=tuple(notes))
 
+    def _wanted(self, name: str) -> bool:
+        """Tell by its name whether a file in the folder is this split's: both splits are read from one folder."""
+        if self.split == "flickr8k-names" and Path(name).suffix in (".txt", ".npy") and split_of(Path(name)):
+            return name in LISTS
+        return not _OTHERS.search(name)
+
     def _karpathy(
-        self, found: Found, captions: dict[str, tuple[str, ...]], problems: list[str]
+        self, found: Found, captions: dict[str, tuple[str, ...]], problems: list[str], notes: list[str]
     ) -> list[tuple[str, str]]:
-        """Return image and split, by the lists where there are any, else as the entries say."""
-        if not found.lists:
+        """Return image and split: as the entries say, unless the user named lists or there are no entries."""
+        if found.entries and found.lists and not found.named:
+            notes.append(f"splits are as with the captions; left out: {', '.join(found.places.values())}")
+        if not found.lists or (found.entries and not found.named):
             pairs = [(entry.image, entry.split) for entry in found.entries]
             if not pairs and captions:
                 problems.append(
@@ -114,21 +129,21 @@ class Flickr30k:
         self, found: Found, captions: dict[str, tuple[str, ...]], problems: list[str], notes: list[str]
     ) -> list[tuple[str, str]]:
         """Return image and split by Flickr8k's lists."""
-        split_of: dict[str, str] = {}
+        named: dict[str, str] = {}
         for split in ("test", "val"):
             names = found.lists.get(split)
             if not names:
                 problems.append(
-                    f"no list of {split}: split flickr8k-names needs Flickr8k's Flickr_8k.testImages.txt and "
-                    "Flickr_8k.devImages.txt beside the captions"
+                    f"no list of {split}: split flickr8k-names needs Flickr8k's {' and '.join(LISTS)} "
+                    "beside the captions"
                 )
                 continue
             ids = {_photo(name) for name in names}
             there = ids & {_photo(image) for image in captions}
             of = number(len(ids), "photograph")
             notes.append(f"{found.places[split]}: {len(there):,} of {of} are in Flickr30k, its {split}")
-            split_of |= dict.fromkeys(there, split)
-        return [(image, split_of.get(_photo(image), "train")) for image in captions]
+            named |= dict.fromkeys(there, split)
+        return [(image, named.get(_photo(image), "train")) for image in sorted(captions)]
 
 
 def _captions(found: Found, problems: list[str]) -> dict[str, tuple[str, ...]]:

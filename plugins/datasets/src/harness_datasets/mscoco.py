@@ -10,12 +10,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.api import SPLITS, Annotations, DataError, ParameterError, Record
-from harness_datasets.sources import Found, ImageFiles, annotation_files, check_counts, listed, read_files
-from harness_datasets.text import number
+from harness_datasets.images import ImageFiles
+from harness_datasets.sources import Found, Sought, annotation_files, check_counts, read_files
+from harness_datasets.text import listed, number
 
 KARPATHY = {"train": 113_287, "val": 5_000, "test": 5_000}
-VARIANTS = ("first-five", "all", "deduplicated")
+CAPTIONS = {
+    "first-five": {"train": 566_435, "val": 25_000, "test": 25_000},
+    "all": {"train": 566_747, "val": 25_010, "test": 25_010},
+    "deduplicated": {"test": 24_809},
+}
+"""How many captions the literature counts, by variant; the last by the queries of M-BEIR."""
 FIRST = 5
+NAME_2014 = "COCO_"
+SOUGHT = Sought(dataset="coco", wanted=lambda name: "flickr" not in name.lower())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +41,21 @@ class Mscoco:
 
     - ``dataset_coco.json`` of Karpathy and Fei-Fei (restval is train), or
     - the official ``captions_{train,val}2014.json`` (or 2017) and one list of ids a split, as text or ``.npy``: ids of
-      images, file names, or ids of captions. A list of caption ids also chooses the captions.
+      images, file names, or ids of captions. A list of caption ids also chooses the captions. Without one of train,
+      train is all that val and test leave.
 
     Test images keep the order of the json or list: the five folds of MSCOCO 1K are consecutive in it. Every record has
     the tags ``coco_id`` and ``caption_ids``, COCO's own ids, that other label sets (CxC, ECCV Caption) speak of.
 
     Args:
-        captions: ``first-five`` of each image, 25,000 on test; ``all``, 25,010 on test; ``deduplicated``: all, less
-            captions of val and test whose text, but for case and spaces, another one before in the split has.
-        strict: whether other numbers of images than 113,287 / 5,000 / 5,000 are problems; where not, they are notes.
+        captions: ``first-five`` of each image, 25,000 on test; ``all``, 25,010 on test; ``deduplicated``: as M-BEIR
+            (Wei et al., ECCV 2024) counts the 24,809 queries of test: of the first five, on val and test, those that no
+            caption before in the split equals once quotation marks and spaces around it are off, the first letter is a
+            capital, and it ends in a mark. There a text that stands at two images has both as its right answers; here
+            it stays with the first. Train keeps its first five: a sentence that two images share is an example of both.
+        strict: whether other numbers of images than 113,287 / 5,000 / 5,000, or of captions than the variant's, are
+            problems; where not, they are notes, as those of `deduplicated` always are: they hang on how words and marks
+            are set.
 
     Raises:
         ParameterError: if there is no such variant.
@@ -50,9 +64,9 @@ class Mscoco:
     def __init__(
         self, *, captions: Literal["first-five", "all", "deduplicated"] = "first-five", strict: bool = True
     ) -> None:
-        if captions not in VARIANTS:
+        if captions not in CAPTIONS:
             raise ParameterError(
-                f"mscoco: parameter 'captions' is {captions!r}, not one of {', '.join(VARIANTS)}"
+                f"mscoco: parameter 'captions' is {captions!r}, not one of {', '.join(CAPTIONS)}"
             )
         self.variant = captions
         self.strict = strict
@@ -71,17 +85,16 @@ class Mscoco:
             raise DataError("mscoco is read from a folder", hint="harness data prepare mscoco --from DIR")
         problems: list[str] = []
         notes: list[str] = []
-        found = read_files(annotation_files(source, files), problems, notes)
-        images = _of_entries(found) if found.entries else _of_official(found, problems)
+        found = read_files(annotation_files(source, files, SOUGHT), SOUGHT, problems, notes)
+        images = _of_entries(found) if found.entries else _of_official(found, problems, notes)
         if not images and not problems:
             problems.append(
                 "no captions: neither dataset_coco.json, nor captions_train2014.json with lists of ids"
             )
         images = _known(images, problems)
-        if images and not problems:
-            doubts = problems if self.strict else notes
-            check_counts(Counter(image.split for image in images), KARPATHY, doubts, "MSCOCO, Karpathy split")
         chosen = self._choose(images, problems, notes)
+        if images and not problems:
+            self._check(images, chosen, problems, notes)
         # 2014 and 2017 give one image two names, which share the id.
         places = ImageFiles(source, _number).match([image.file for image in images], problems, notes)
         if problems:
@@ -92,6 +105,24 @@ class Mscoco:
         order = {split: place for place, split in enumerate(SPLITS)}
         return Annotations(records=tuple(sorted(records, key=lambda r: order[r.split])), notes=tuple(notes))
 
+    def _check(
+        self,
+        images: Sequence[Image],
+        chosen: Sequence[tuple[tuple[str, str], ...]],
+        problems: list[str],
+        notes: list[str],
+    ) -> None:
+        """Compare the numbers of images and captions with the literature's."""
+        doubts, before = problems if self.strict else notes, len(problems)
+        check_counts(Counter(image.split for image in images), KARPATHY, doubts, "MSCOCO, Karpathy split")
+        counted: Counter[str] = Counter()
+        for image, texts in zip(images, chosen, strict=True):
+            counted[image.split] += len(texts)
+        if len(problems) == before:
+            what = f"MSCOCO, captions={self.variant}"
+            doubts = notes if self.variant == "deduplicated" else doubts
+            check_counts(counted, CAPTIONS[self.variant], doubts, what, of="captions")
+
     def _choose(
         self, images: Sequence[Image], problems: list[str], notes: list[str]
     ) -> list[tuple[tuple[str, str], ...]]:
@@ -99,10 +130,8 @@ class Mscoco:
         seen: dict[str, set[str]] = {split: set() for split in SPLITS}
         chosen, left = [], Counter[str]()
         for image in images:
-            texts = image.captions
-            if self.variant == "first-five":
-                texts = texts[:FIRST]
-            elif self.variant == "deduplicated" and image.split != "train":
+            texts = image.captions if self.variant == "all" else image.captions[:FIRST]
+            if self.variant == "deduplicated" and image.split != "train":
                 texts = tuple(pair for pair in texts if _fresh(pair[1], seen[image.split]))
             left[image.split] += len(image.captions) - len(texts)
             chosen.append(texts)
@@ -132,33 +161,54 @@ def _ids(tags: Mapping[str, str], count: int) -> list[str]:
     return ids if len(ids) == count else [""] * count
 
 
-def _of_official(found: Found, problems: list[str]) -> list[Image]:
-    """Join official captions with lists of image ids, file names or caption ids."""
+_Known = tuple[dict[str, str], dict[str, list[tuple[str, str]]], dict[str, str]]
+
+
+def _official(found: Found, problems: list[str]) -> _Known:
+    """Return, of official captions, image -> file name, image -> captions by id, and caption -> image."""
     files: dict[str, str] = {}
     captions: dict[str, list[tuple[str, str]]] = {}
     owner: dict[str, str] = {}
     for name, whole in found.official.items():
         try:
-            files |= {str(int(row["id"])): str(row["file_name"]) for row in whole["images"]}
+            for row in whole["images"]:
+                image, file = str(int(row["id"])), str(row["file_name"])
+                if file.startswith(NAME_2014) or image not in files:
+                    files[image] = file
             for row in sorted(whole["annotations"], key=lambda row: int(row["id"])):
                 image, caption = str(int(row["image_id"])), str(int(row["id"]))
-                captions.setdefault(image, []).append((caption, " ".join(str(row["caption"]).split())))
-                owner[caption] = image
+                if caption not in owner:  # those of 2017 are those of 2014, laid out otherwise
+                    captions.setdefault(image, []).append((caption, str(row["caption"]).strip()))
+                    owner[caption] = image
+                elif owner[caption] != image:
+                    problems.append(f"{name}: caption {caption} is of image {image} and of {owner[caption]}")
         except (KeyError, TypeError, ValueError) as error:
             problems.append(f"{name}: not the official captions of COCO ({type(error).__name__}: {error})")
+    return files, captions, owner
+
+
+def _of_official(found: Found, problems: list[str], notes: list[str]) -> list[Image]:
+    """Join official captions with lists of image ids, file names or caption ids."""
+    known = files, captions, _ = _official(found, problems)
     if not files:
         return []
     lacking = [split for split in SPLITS if split not in found.lists]
-    if lacking:
+    if lacking and lacking != ["train"]:
         problems.append(f"no list of ids of {', '.join(lacking)}: official captions have no Karpathy split")
-    return [
+    images = [
         image
         for split, names in found.lists.items()
-        for image in _listed(split, found.places[split], names, (files, captions, owner), problems)
+        for image in _listed(split, found.places[split], names, known, problems)
     ]
-
-
-_Known = tuple[dict[str, str], dict[str, list[tuple[str, str]]], dict[str, str]]
+    if lacking == ["train"]:
+        taken = {image.coco for image in images}
+        rest = [image for image in sorted(files, key=int) if image not in taken]
+        notes.append(f"no list of train: it is the {number(len(rest), 'image')} that val and test leave")
+        images += [
+            Image(coco=image, file=files[image], split="train", captions=tuple(captions.get(image, ())))
+            for image in rest
+        ]
+    return images
 
 
 def _listed(split: str, place: str, names: Sequence[str], known: _Known, problems: list[str]) -> list[Image]:
@@ -214,7 +264,11 @@ def _record(image: Image, texts: Sequence[tuple[str, str]], file: str) -> Record
 
 
 def _fresh(text: str, seen: set[str]) -> bool:
-    plain = " ".join(text.lower().split())
+    """Tell whether no caption before is the same, written as M-BEIR writes it."""
+    plain = text.replace("\r", "").strip().strip('"')
+    if plain:
+        plain = plain[0].upper() + plain[1:]
+        plain += "" if plain[-1] in ".?!" else "."
     if plain in seen:
         return False
     seen.add(plain)

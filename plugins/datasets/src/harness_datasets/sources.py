@@ -1,26 +1,29 @@
-"""Annotation files of Flickr30k and MSCOCO, told apart by what they hold, and the images that they name."""
+"""Annotation files of Flickr30k and MSCOCO, told apart by what they hold."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
-import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness_datasets.entries import Entry, read_json, read_jsonl
-from harness_datasets.text import number, read_text
+from harness_datasets.published import SHA256, checksum, unzipped
+from harness_datasets.text import listed, number, read_text
 
 SUFFIXES = (".json", ".jsonl", ".token", ".txt", ".csv", ".npy")
-IMAGES = (".jpg", ".jpeg", ".png")
+LIST = "list"
 SPLIT_NAMES = {"train": "train", "restval": "train", "val": "val", "dev": "val", "test": "test"}
-TOLD = 5
-"""Names that a message lists of many."""
+
+_OTHERS = re.compile("(instances|person_keypoints|stuff|panoptic|image_info)_", re.IGNORECASE)
+"""Files beside COCO's captions that hold none, and take long to read."""
+_DATASETS = ("flickr8k", "flickr30k", "coco")  # what Karpathy's json files call themselves
+_GLUED = re.compile(r"(\d+)\s+(.+)")
 
 _SPLIT = re.compile("restval|train|test|val|dev")
 _TOKEN = re.compile(r"(?P<image>[^#\t]+)#(?P<position>\d+)\t(?P<caption>.*)")
@@ -36,6 +39,7 @@ class Found:
         official: path of official COCO caption files -> their content.
         lists: split -> what its list names, in order: file names or ids.
         places: split -> the file of its list.
+        named: whether the user named a list; one that only lies there does not overrule the splits of a json.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -43,34 +47,79 @@ class Found:
     official: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     lists: dict[str, list[str]] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
+    named: bool = False
 
 
-def annotation_files(source: Path | None, files: Sequence[Path]) -> list[Path]:
-    """Return the files that the user named, else all below the folder and its folders without images."""
-    if files or source is None:
-        return list(files)
-    folders = [source, *sorted(p for p in source.iterdir() if p.is_dir())]
-    return [
-        path
-        for folder in folders
-        for path in sorted(folder.iterdir())
-        if path.suffix in SUFFIXES and path.is_file()
-    ]
+@dataclass(frozen=True, kw_only=True)
+class Sought:
+    """Which annotation files a dataset is read from.
+
+    Args:
+        dataset: what Karpathy's json calls it.
+        wanted: tells by its name whether a file that the user did not name may be one of them.
+    """
+
+    dataset: str
+    wanted: Callable[[str], bool]
+
+    def takes(self, name: str) -> bool:
+        """Tell by its name whether a file in a folder or zip is to be read."""
+        return Path(name).suffix in SUFFIXES and not _OTHERS.match(name) and self.wanted(name)
 
 
-def read_files(paths: Sequence[Path], problems: list[str], notes: list[str]) -> Found:
-    """Read annotation files of any of the known kinds; what is none of them is left out with a note."""
-    found = Found()
-    for path in paths:
-        kind = _read(path, found, problems, notes)
-        if kind:
-            notes.append(f"{path.name}: {kind}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}")
-        else:
-            notes.append(f"{path.name}: not an annotation file that is known; left out")
+def annotation_files(source: Path | None, files: Sequence[Path], sought: Sought) -> dict[Path, bool]:
+    """Return the files to read, and of each whether the user named it; else it lies in a folder.
+
+    Args:
+        source: folder to look in where no file is named: in itself and in the folders in it.
+        files: files and folders that the user named.
+    """
+    found: dict[Path, bool] = {}
+    for place in files or ([source] if source else []):
+        if not place.is_dir():
+            found[place] = True
+            continue
+        for folder in (place, *sorted(path for path in place.iterdir() if path.is_dir())):
+            for path in sorted(folder.iterdir()):
+                published = path.suffix == ".zip" and path.name in SHA256
+                if path.is_file() and (published or sought.takes(path.name)):
+                    found.setdefault(path, False)
     return found
 
 
-def _read(path: Path, found: Found, problems: list[str], notes: list[str]) -> str:
+def read_files(paths: Mapping[Path, bool], sought: Sought, problems: list[str], notes: list[str]) -> Found:
+    """Read annotation files of any of the known kinds.
+
+    What is none of them is left out with a note, or is a problem where the user named it.
+
+    Args:
+        paths: as `annotation_files` returns them.
+    """
+    found = Found()
+    for path, named in paths.items():
+        if path.suffix == ".zip":
+            notes.append(f"{path.name}: {checksum(path)}")
+            with tempfile.TemporaryDirectory() as folder:
+                for member in unzipped(path, sought.takes, Path(folder), problems):
+                    _take(member, named, sought, found, problems, notes)
+        else:
+            _take(path, named, sought, found, problems, notes)
+    return found
+
+
+def _take(
+    path: Path, named: bool, sought: Sought, found: Found, problems: list[str], notes: list[str]
+) -> None:
+    before = len(problems)
+    kind = _read(path, found, sought.dataset, problems, notes)
+    if kind:
+        found.named |= named and kind.startswith(LIST)
+        notes.append(f"{path.name}: {kind}, {checksum(path)}")
+    elif len(problems) == before:
+        (problems if named else notes).append(f"{path.name}: not an annotation file that is known; left out")
+
+
+def _read(path: Path, found: Found, dataset: str, problems: list[str], notes: list[str]) -> str:
     """Read one file into `found`; return what it is, or nothing."""
     if path.suffix == ".jsonl":
         split = split_of(path)
@@ -79,16 +128,19 @@ def _read(path: Path, found: Found, problems: list[str], notes: list[str]) -> st
         found.entries += read_jsonl(path, split, problems)
         return f"captions of {split}"
     if path.suffix == ".json":
-        return _read_json(path, found, problems, notes)
+        return _read_json(path, found, dataset, problems, notes)
     if path.suffix == ".npy":
         return _add_list(path, _numbers(path, problems), found, problems)
     text = read_text(path, problems)
     first = next((line for line in text.split("\n") if line.strip()), "")
-    if _TOKEN.fullmatch(first.rstrip("\r")):
-        _read_tokens(path, text, found.captions, problems)
-        return "captions"
-    if "|" in first:
-        _read_table(path, text, found.captions, problems)
+    table = "|" in first
+    if table or _TOKEN.fullmatch(first.rstrip("\r")):
+        captions: dict[str, dict[int, str]] = {}
+        if table:
+            _read_table(path, text, captions, problems, notes)
+        else:
+            _read_tokens(path, text, captions, problems)
+        _merge(path, captions, found.captions, problems)
         return "captions"
     names = [line.strip() for line in text.split("\n") if line.strip()]
     # A list names files or ids, one a line, each without spaces.
@@ -97,7 +149,7 @@ def _read(path: Path, found: Found, problems: list[str], notes: list[str]) -> st
     return _add_list(path, names, found, problems)
 
 
-def _read_json(path: Path, found: Found, problems: list[str], notes: list[str]) -> str:
+def _read_json(path: Path, found: Found, dataset: str, problems: list[str], notes: list[str]) -> str:
     text = read_text(path, problems)
     try:
         whole: Any = json.loads(text) if text else None
@@ -108,9 +160,14 @@ def _read_json(path: Path, found: Found, problems: list[str], notes: list[str]) 
     if not isinstance(images, list) or not images or not isinstance(images[0], dict):
         return ""
     if "sentences" in images[0]:
+        told = whole.get("dataset")
+        if told in _DATASETS and told != dataset:
+            problems.append(f"{path.name}: holds the splits of {told}, not of {dataset}")
+            return ""
         found.entries += read_json(path, problems, notes)
         return "Karpathy splits"
-    if isinstance(whole.get("annotations"), list):
+    rows = whole.get("annotations")
+    if isinstance(rows, list) and rows and isinstance(rows[0], dict) and "caption" in rows[0]:
         found.official[path.name] = whole
         return "official COCO captions"
     return ""
@@ -134,7 +191,7 @@ def _add_list(path: Path, names: list[str], found: Found, problems: list[str]) -
         return ""
     found.lists.setdefault(split, []).extend(names)
     found.places[split] = path.name
-    return f"list of {split}"
+    return f"{LIST} of {split}"
 
 
 def _numbers(path: Path, problems: list[str]) -> list[str]:
@@ -168,17 +225,33 @@ def _read_tokens(path: Path, text: str, captions: dict[str, dict[int, str]], pro
                 )
 
 
-def _read_table(path: Path, text: str, captions: dict[str, dict[int, str]], problems: list[str]) -> None:
-    """Read ``image_name| comment_number| comment`` lines."""
+def _read_table(
+    path: Path, text: str, captions: dict[str, dict[int, str]], problems: list[str], notes: list[str]
+) -> None:
+    """Read ``image_name| comment_number| comment`` lines; the published file has one without its second bar."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter="|", quoting=csv.QUOTE_NONE)
     for row in reader:
         place, cells = f"{path.name}:{reader.line_num}", [cell.strip() for cell in row]
         if not any(cells) or cells[0] == "image_name":
             continue
+        if len(cells) == 2 and (glued := _GLUED.fullmatch(cells[1])):
+            notes.append(f"{place}: no bar between number and caption; read as if there were one")
+            cells[1:] = glued.groups()
         if len(cells) < 3 or not cells[1].isdecimal():
             problems.append(f"{place}: not '<image>| <number>| <caption>'")
             continue
         _add(captions, cells[0], int(cells[1]), "|".join(cells[2:]), place, problems)
+
+
+def _merge(
+    path: Path, new: dict[str, dict[int, str]], captions: dict[str, dict[int, str]], problems: list[str]
+) -> None:
+    """Add the captions of one file to those of others; several files may tell the same, but not different things."""
+    odd = [image for image, texts in new.items() if captions.setdefault(image, texts) != texts]
+    if odd:
+        problems.append(
+            f"{path.name}: {number(len(odd), 'image')} with other captions than in a file before: {listed(odd)}"
+        )
 
 
 def _add(
@@ -196,53 +269,18 @@ def _add(
     captions[image][position] = caption.strip()
 
 
-class ImageFiles:
-    """The image files below a folder, by name or by what `key` makes of it.
-
-    Args:
-        source: the folder, searched as a whole.
-        key: makes of a file name, or of what annotations name, what both are compared by.
-    """
-
-    def __init__(self, source: Path, key: Any = None) -> None:
-        self.key = key or (lambda name: name.rpartition("/")[2])
-        self.files: dict[str, list[str]] = {}
-        for folder, _, names in os.walk(source):
-            for name in names:
-                if name.lower().endswith(IMAGES):
-                    file = (Path(folder) / name).relative_to(source).as_posix()
-                    self.files.setdefault(self.key(name), []).append(file)
-
-    def match(self, names: Sequence[str], problems: list[str], notes: list[str]) -> list[str]:
-        """Return the file of each name, below the folder; all that are missing are one problem."""
-        wanted = [self.key(name) for name in names]
-        gone = [name for name, key in zip(names, wanted, strict=True) if key not in self.files]
-        if gone:
-            problems.append(f"{number(len(gone), 'image')} of {len(names):,} have no file: {listed(gone)}")
-        several = [key for key in wanted if len(self.files.get(key, ())) > 1]
-        if several:
-            first = self.files[several[0]]
-            problems.append(
-                f"{number(len(several), 'image')} have several files, such as {listed(sorted(first))}"
-            )
-        surplus = sorted(file for key in self.files.keys() - set(wanted) for file in self.files[key])
-        if surplus:
-            notes.append(f"{number(len(surplus), 'image file')} without captions left out: {listed(surplus)}")
-        return [self.files.get(key, [name])[0] for key, name in zip(wanted, names, strict=True)]
-
-
-def listed(names: Iterable[str]) -> str:
-    """Return the first few names, and dots where there are more."""
-    everything = list(names)
-    return ", ".join(everything[:TOLD]) + (", ..." if len(everything) > TOLD else "")
-
-
-def check_counts(found: Mapping[str, int], expected: Mapping[str, int], doubts: list[str], what: str) -> None:
-    """Compare the number of images of each split with that of the literature."""
+def check_counts(
+    found: Mapping[str, int],
+    expected: Mapping[str, int],
+    doubts: list[str],
+    what: str,
+    of: str = "images",
+) -> None:
+    """Compare the number of images, or captions, of each split with that of the literature."""
     different = [
         f"{split} {found.get(split, 0):,}, not {n:,}"
         for split, n in expected.items()
         if found.get(split, 0) != n
     ]
     if different:
-        doubts.append(f"{what}: images of {'; '.join(different)}")
+        doubts.append(f"{what}: {of} of {'; '.join(different)}")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+
+TOLD = 5
+"""Names that a message lists of many."""
 
 
 def read_text(path: Path, problems: list[str]) -> str:
@@ -23,3 +27,9 @@ def read_text(path: Path, problems: list[str]) -> str:
 def number(n: int, noun: str) -> str:
     """Return a count with its noun, such as ``1 line`` or ``5 lines``."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return the first few names, and dots where there are more."""
+    everything = list(names)
+    return ", ".join(everything[:TOLD]) + (", ..." if len(everything) > TOLD else "")
