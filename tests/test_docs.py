@@ -11,11 +11,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.registry import Registry, Stage
 from harness.registry.axes import FIELDS
+from harness.testing import check_evaluator
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -70,11 +72,12 @@ def test_the_plugin_of_the_page_is_found_tested_and_trained(plugin: Path) -> Non
     listed = run(plugin, "harness.cli", "list", "--json", "--strict")
     assert listed.returncode == 0, listed.stderr
     components = json.loads(listed.stdout)["components"]
-    assert [c["distribution"] for c in components if c["name"] == "hinge"] == ["retrieval-harness-hinge"]
+    mine = {c["name"]: c["kind"] for c in components if c["distribution"] == "retrieval-harness-hinge"}
+    assert mine == {"hinge": "loss", "reciprocal-rank": "evaluator"}
 
     tested = run(plugin, "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "tests")
     assert tested.returncode == 0, tested.stdout
-    assert "2 passed" in tested.stdout
+    assert "3 passed" in tested.stdout
 
     trained = run(plugin, "harness.cli", "run", "--matrix", "hinge", "--threads", "1", "--json")
     assert trained.returncode == 0, trained.stderr
@@ -86,6 +89,23 @@ def test_the_plugin_of_the_page_is_found_tested_and_trained(plugin: Path) -> Non
     history = plugin / "home" / "runs" / cells["hardest"]["fingerprint"] / "history.jsonl"
     last = json.loads(history.read_text(encoding="utf-8").splitlines()[-1])
     assert 0 < last["hinge.active"] <= 1
+
+
+def test_the_page_shows_what_the_adversaries_say_of_a_wrong_evaluator() -> None:
+    page = DOCS / "writing-a-plugin.md"
+    files = files_of(page)
+    code, text = files["src/harness_hinge/reciprocal.py"], page.read_text(encoding="utf-8")
+    right, wrong = "1 / ranks.rank()", "1 / (1 + ranks.above)"
+    assert right in code
+    assert f"`{wrong}` in place of `{right}`" in text
+    names: dict[str, Any] = {}
+    exec(files["src/harness_hinge/hooks.py"], names)
+    exec(code.replace(right, wrong), names)
+    (spec,) = names["harness_evaluators"]()
+    violation = str(check_evaluator(names["ReciprocalRank"](), spec=spec)[0])
+    (shown,) = re.findall(r"^    (evaluator 'reciprocal-rank', .*)$", text, re.M)
+    # Another version of numpy draws other random scorers.
+    assert re.sub(r"0\.\d+", "N", violation).startswith(re.sub(r"0\.\d+", "N", shown))
 
 
 def table(page: Path, heading: str) -> list[list[str]]:
