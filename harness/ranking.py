@@ -76,16 +76,18 @@ def normalize(rows: Floats, ids: Sequence[str], what: str) -> Floats:
 def collapsed(image: Floats, text: Floats) -> str:
     """Return ``image``, ``caption``, ``image and caption`` or nothing: of what all embeddings have become the same.
 
-    The length of the mean of unit vectors is 1 only if they all agree; see `COLLAPSED`.
+    The length of the mean of unit vectors is 1 only if they all agree; see `COLLAPSED`. A path that died gives zeros.
 
     Args:
         image, text: (n, dim) and (m, dim), L2-normalised.
     """
     import numpy as np
 
-    sides = {"image": image, "caption": text}
-    lengths = {name: np.linalg.norm(rows.astype(np.float64).mean(axis=0)) for name, rows in sides.items()}
-    return " and ".join(name for name, length in lengths.items() if 1.0 - length < COLLAPSED)
+    def agree(rows: Floats) -> bool:
+        length = float(np.linalg.norm(rows.astype(np.float64).mean(axis=0)))
+        return not rows.any() or 1.0 - length < COLLAPSED
+
+    return " and ".join(name for name, rows in (("image", image), ("caption", text)) if agree(rows))
 
 
 def rank(split: Split, image: Floats, text: Floats) -> Ranked:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from harness import ranking
 from harness.errors import ScoreError
 from harness.protocols import Record, Split
-from harness.ranking import Ranked, normalize, rank, rsum
+from harness.ranking import Ranked, collapsed, normalize, rank, rsum
 
 
 def gallery(counts: list[int]) -> Split:
@@ -149,3 +149,12 @@ def test_normalize_keeps_zero_rows_and_survives_large_values() -> None:
     out = normalize(rows, ["a", "b", "c"], "image")
     assert out[0].tolist() == [0, 0]
     assert np.linalg.norm(out[1:], axis=1) == pytest.approx(1)
+
+
+def test_a_path_that_died_has_collapsed() -> None:
+    alive = np.eye(4, dtype=np.float32)
+    dead, one = np.zeros((4, 4), np.float32), np.tile(alive[0], (4, 1))
+    assert collapsed(alive, alive) == ""
+    assert collapsed(dead, alive) == "image"
+    assert collapsed(alive, one) == "caption"
+    assert collapsed(dead, one) == "image and caption"

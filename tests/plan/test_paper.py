@@ -169,7 +169,11 @@ def test_the_curriculum_crosses_start_and_number_of_classes(plan_of: Any) -> Non
         seen[labels["start"], labels["classes"]] = (cell.run.parent is not None, loss.params["share"])
     assert seen == {
         (start, label): (start == "curriculum", share)
-        for start in ("curriculum", "scratch")
+        for start in ("curriculum", "scratch", "scratch-long")
         for label, share in (("10", 0.1), ("30", 0.3), ("100", 1))
     }
-    assert (len(plan.cells), len(plan.runs)) == (6, 9)
+    assert (len(plan.cells), len(plan.runs)) == (9, 12)
+    # The long start has the epochs of both stages.
+    epochs = {dict(cell.labels)["start"]: cell.run.stage.epochs for cell in plan.cells}
+    (one,) = {run.stage.epochs for run in plan.runs if run not in [cell.run for cell in plan.cells]}
+    assert epochs["scratch-long"] == one + epochs["curriculum"]
