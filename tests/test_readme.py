@@ -111,7 +111,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def commands_of(page: Path) -> Iterator[list[str]]:
     """Yield every harness command of a page: lines of sh blocks, and what stands in backticks."""
     text = page.read_text(encoding="utf-8")
-    lines = [line for block in blocks(text) for line in block.splitlines()]
+    lines = [line for block in blocks(text) for line in block.replace("\\\n", " ").splitlines()]
     lines += re.findall(
         r"`((?:uv run )?harness [^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
     )
