@@ -9,8 +9,8 @@ parameters are their schema. A component also receives those harness values whos
     seed            int: the run's seed
     train_features  Callable[[], Tensor]: computes (n, features) float32, what the longest frozen part of the image
                     encoder makes of the train images under the test view; raises TrainingError where it has none
-    remember        Callable[[str, Callable[[], Tensor]], Tensor]: remember(key, compute) returns what `compute` returns,
-                    a tensor on the CPU that `train_features` and `key` determine and that takes long. It is kept in the
+    remember        Callable[[str, Callable[[], Tensor]], Tensor]: remember(key, compute) returns what `compute` does, a
+                    tensor on the CPU that `train_features` and `key` determine and that takes long. It is kept in the
                     store, beside the address of those features, so that runs share it and a resumed one need not wait.
                     `key` names all else that changes it: numbers, seed, library version, a revision of the code
 
