@@ -97,3 +97,87 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Site:
     outcomes = Site.execute(plan, workspace)
     runs = {dict(o.cell.labels)["variant"]: o.cell.run.fingerprint for o in outcomes}
     return Site(workspace, folder, plan, before, left, runs)
+
+
+SCENES = """\
+version: 1
+datasets: {scenes: {use: shapes, title: Scenes, images: 240, size: 32}}
+encoders: {image: {use: timm}, words: {use: text-cnn}}
+losses: {instance: {use: instance}}
+evaluators:
+  recall: {use: recall}
+  quarters: {use: recall, folds: 4}
+  twins: {use: twins}
+  ten: {use: recall, k: [10]}
+stages: {one: {losses: {instance: 1}, epochs: 1}}
+experiments:
+  dual-path:
+    {dataset: scenes, image: image, text: words, dim: 8, stage: one, evaluators: [recall, quarters, twins]}
+"""
+
+
+@dataclass
+class Scenes:
+    """A drawn dataset of 24 test images with the real evaluators, and embeddings that nobody trained."""
+
+    registry: Registry
+    workspace: Workspace
+    split: Any
+    image: Any
+    text: Any
+
+    @property
+    def store(self) -> Store:
+        return Store(self.workspace.home)
+
+    def examine(self, file: Path, *, evaluators: Any = (), **fields: Any) -> Any:
+        """Check and score a file of another code."""
+        from harness.execute.imported import Submission, examine
+
+        given = Submission(file=file, **{"method": "Theirs", "dataset": "scenes", **fields})
+        return examine(given, self.registry, self.workspace, evaluators)
+
+    def keep(self, file: Path, **fields: Any) -> Any:
+        """Store a file of another code; return its result."""
+        from harness.execute.imported import keep
+
+        found = self.examine(file, **fields)
+        keep(found, self.store)
+        return found.result
+
+    def write(self, path: Path, **arrays: Any) -> Path:
+        """Write an npz of the embeddings; `arrays` replace some of it."""
+        import numpy as np
+
+        whole = {
+            "image": self.image,
+            "text": self.text,
+            "image_ids": np.array(self.split.image_ids),
+            "text_ids": np.array(self.split.caption_ids),
+        }
+        np.savez(path, **{**whole, **arrays})
+        return path
+
+
+@pytest.fixture(scope="session")
+def drawn_scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
+    import numpy as np
+
+    from harness.data import open_dataset
+    from harness.execute.registered import dataset_part
+
+    folder = tmp_path_factory.mktemp("scenes")
+    (folder / "registry.yaml").write_text(SCENES, encoding="utf-8")
+    registry, catalog = Registry.load(folder / "registry.yaml"), Catalog.load()
+    data = folder / "data"
+    split = open_dataset(dataset_part("scenes", registry, catalog, data), data, catalog).split("test")
+    random = np.random.default_rng(3)
+    image = random.normal(size=(len(split.records), 8)).astype(np.float32)
+    text = image[split.caption_image] + 0.7 * random.normal(size=(len(split.captions), 8)).astype(np.float32)
+    workspace = Workspace(home=folder / "home", data=data, catalog=catalog, device="cpu", threads=1)
+    return Scenes(registry, workspace, split, image, text)
+
+
+@pytest.fixture
+def scenes(drawn_scenes: Scenes, tmp_path: Path) -> Scenes:
+    return replace(drawn_scenes, workspace=replace(drawn_scenes.workspace, home=tmp_path / "home"))
