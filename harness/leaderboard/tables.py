@@ -103,6 +103,7 @@ def legend(
             "is read once."
         )
         notes += [_INTERVAL, pairs] if pairs else []
+        notes.append("training: wall-clock time of the last stage; other work on the machine lengthens it.")
     if any(group.first.matrix == IMPORTED for group in groups):
         notes.append(
             "imported: another code wrote embeddings or ranks, and they were scored here; how it was trained and "
