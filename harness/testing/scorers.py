@@ -108,7 +108,7 @@ def nan(subject: Subject, find: Finder) -> Iterator[Violation]:
             for broken in ([0], [rows // 2], [rows - 1], slice(None)):
                 spoilt = getattr(planted, side).copy()
                 spoilt[broken] = value
-                answer = subject.ask(replace(planted, **{side: spoilt}), (ranked.i2t, ranked.t2i))
+                answer = subject.ask(replace(planted, **{side: spoilt}), ranked)
                 found = list(find.answered(answer, may_refuse=True))
                 if not found and not answer.refusal:
                     why = f"as without {value} in {side} embeddings, or a ScoreError that names the rows"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, RunError
 from harness.evaluate import judge, per_query
-from harness.protocols import Evaluator, Gallery, Ranks, Split
+from harness.protocols import Evaluator, Gallery, Split
 from harness.ranking import Ranked, rank
 from harness.specs import Scale
 from harness.testing.planting import (
@@ -157,19 +157,18 @@ class Subject:
         whole = [Reference(planted, [(0, len(planted.split.records))])]
         return whole + ([Reference(planted, answer.folds)] if answer.folds else [])
 
-    def ask(self, planted: Planted, ranks: tuple[Ranks, Ranks] | None = None) -> Answer:
+    def ask(self, planted: Planted, ranked: Ranked | None = None) -> Answer:
         """Let the evaluator judge a gallery.
 
         Args:
-            ranks: of images and of captions as queries, in place of those that follow from the embeddings.
+            ranked: whose ranks it gets, in place of those that follow from the embeddings.
         """
         import numpy as np
 
         image, text = planted.image.copy(), planted.text.copy()
-        if ranks is None:
+        if ranked is None:
             ranked = rank(planted.split, image, text)
-            ranks = ranked.i2t, ranked.t2i
-        watched = Watched(split=planted.split, image=image, text=text, i2t=ranks[0], t2i=ranks[1])
+        watched = Watched(**{**vars(ranked), "image": image, "text": text})
         # A warning is none of the figures, whatever the filters of the caller.
         with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")
