@@ -13,6 +13,7 @@ from harness.leaderboard.curves import Curve
 from harness.leaderboard.figures import confusion_figure
 from harness.leaderboard.groups import grouped
 from harness.leaderboard.learning import draw_panels, drawn, error_panels, loss_panels, segments
+from harness.leaderboard.matrices import crossed
 from harness.leaderboard.rows import Row
 from harness.leaderboard.twins import plotted
 
@@ -34,7 +35,10 @@ def drawings(rows: Sequence[Row], curves: Curves) -> dict[str, Drawing]:
     for dataset, stored in curves.items():
         choice = choose_curves([row for row in rows if row.dataset == dataset], stored)
         found |= _learning(dataset, choice)
-    shares = plotted(grouped(row for row in rows if SHAPES.holds(row)))
+    # A matrix of several choices has a table of its own, and too many cells for one picture.
+    shapes = [row for row in rows if SHAPES.holds(row)]
+    tables = crossed(shapes)
+    shares = plotted(grouped(row for row in shapes if row.matrix not in tables))
     if shares:
         found[CONFUSION] = Drawing(data=shares, draw=partial(confusion_figure, shares))
     return found
