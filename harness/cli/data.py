@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -117,6 +118,14 @@ def prepare(
     )
     if decode is not None:
         _decode(manifest.name, use, params, decode, where, catalog)
+    if entry is not None and called is None and params != dict(entry.params):
+        given = ", ".join(f"{key}: {json.dumps(params[key])}" for key in sorted(params))
+        say(
+            f"registry.yaml has other parameters for {name!r} and will not take this for it: write {{{given}}} into "
+            f"its entry of datasets, or prepare it under another name with --as NAME",
+            style="yellow",
+        )
+        return
     say(f"next: harness run --matrix ablations --dataset {manifest.name}")
 
 

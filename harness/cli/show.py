@@ -104,11 +104,20 @@ def _print_figures(figures: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _print_history(history: list[dict[str, float]]) -> None:
-    columns = [key for key in history[-1] if key not in ("epoch", "rate", "seconds")]
+    known = [key for key in history[-1] if key not in ("epoch", "rate", "seconds")]
+    # As many as a terminal holds: the whole, the choice on val, then the losses and their parts as far as they fit.
+    first = [key for key in ("loss", "val.rsum") if key in known]
+    columns, room = [], max(60, out.width - 10)
+    for key in [*first, *sorted((key for key in known if key not in first), key=lambda key: key.count("."))]:
+        room -= max(len(key), 8) + 3
+        if room >= 0:
+            columns.append(key)
     shown = [row for row in history if "val.rsum" in row] or history
     step = max(1, -(-len(shown) // 15))
     picked = [*shown[:-1:step], shown[-1]]
     rows = [
         [f"{row['epoch']:.0f}", *(f"{row[c]:.3f}" if c in row else "–" for c in columns)] for row in picked
     ]
-    table("Learning curve", ["epoch", *columns], rows, numeric=0)
+    left = len(known) - len(columns)
+    more = f" ({left} more columns with --json)" if left else ""
+    table(f"Learning curve{more}", ["epoch", *columns], rows, numeric=0)

@@ -18,7 +18,7 @@ from harness.leaderboard.markdown import escape, fence, pipe_table
 from harness.leaderboard.provenance import how_measured
 from harness.leaderboard.ranks import Ranks
 from harness.leaderboard.rows import Row, read_rows
-from harness.leaderboard.tables import benchmark_table, legend
+from harness.leaderboard.tables import IMPORTED, benchmark_table, legend
 from harness.leaderboard.twins import twin_table
 from harness.leaderboard.uncertainty import Uncertainty
 
@@ -120,7 +120,9 @@ def _pages(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str, str]:
         sections += _twins(board, groups) + learning_curves(measured, curves)
         pages[board.file] = _page(sections)
         link = f"[{escape(board.title)}]({board.file})"
-        index.append([link, str(len(groups)), str(len(measured)), str(len(published))])
+        # What another code wrote was not measured here.
+        ours = [row for row in measured if row.matrix != IMPORTED]
+        index.append([link, str(len(grouped(ours))), str(len(ours)), str(len(published))])
     own = [row for row in rows if row.matrix == MATRIX]
     pages["ablations.md"] = _page(ablations_page(rows, folder / "published", ranks))
     index.append(
