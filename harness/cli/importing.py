@@ -122,12 +122,11 @@ def _print(result: Result, pages: list[Path]) -> None:
         for evaluator, entry in sorted(result.figures.items())
         for name, value in sorted(entry["values"].items())
     ]
-    title = (
-        f"{result.spec['method']}: {result.dataset}, {result.images:,} images, {result.captions:,} captions, "
+    table(f"{result.spec['method']} on {result.dataset}", ["figure", "value"], rows, numeric=1)
+    line = (
+        f"run {result.fingerprint}: {result.images:,} images, {result.captions:,} captions, "
         f"passport {result.passport}"
     )
-    table(title, ["figure", "value"], rows, numeric=1)
-    line = f"run {result.fingerprint}"
     if pages:
         line += f"; leaderboards: {', '.join(str(path) for path in pages)}"
     out.print(plain(line), markup=False, soft_wrap=True)

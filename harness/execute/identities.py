@@ -75,7 +75,9 @@ def places_of(given: Sequence[str], namings: Sequence[Naming], what: str, source
         raise DataError(
             f"{source}: its {what} ids are not those of the split",
             problems=[
-                f"{len(ids):,} {what} ids are {fault}: {listed(ids)}" for fault, ids in faults.items() if ids
+                f"{len(ids):,} {what} {'id is' if len(ids) == 1 else 'ids are'} {fault}: {listed(ids)}"
+                for fault, ids in faults.items()
+                if ids
             ],
             hint=hint,
         )

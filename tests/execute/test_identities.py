@@ -56,7 +56,7 @@ def test_captions_are_found_by_annotation_id() -> None:
 
 
 def test_ways_of_naming_are_not_mixed() -> None:
-    with pytest.raises(DataError, match="1 image ids are unknown: 'COCO_2'"):
+    with pytest.raises(DataError, match="1 image id is unknown: 'COCO_2'"):
         places_of(["img0", "img1", "COCO_2"], image_namings(coco()), "image", "x")
 
 

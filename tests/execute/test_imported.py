@@ -172,7 +172,7 @@ def _set(name: str, row: int, value: Any) -> Callable[[dict[str, Any]], Any]:
         (_set("rank", 0, 0), "rank below 1"),
         (_set("rank", 0, 10**6), "more wrong items before them than there are"),
         (_set("side", 0, "both"), "a side is 'i2t' or 't2i'"),
-        (_set("query", 0, "nobody"), "ids are unknown: 'nobody'"),
+        (_set("query", 0, "nobody"), "id is unknown: 'nobody'"),
         (lambda columns: columns.pop("rank"), "has no 'above', 'tied', 'matched'"),
         (lambda columns: columns.update(rank=columns["rank"] / 2.0), "must be a whole number"),
         (lambda columns: columns.update(rank=[None, *columns["rank"][1:].tolist()]), "or has gaps"),
@@ -203,7 +203,7 @@ def test_missing_unknown_and_doubled_ids_are_counted_and_the_first_are_named(
         "7 caption ids are unknown: 'stranger0', 'stranger1', 'stranger2', 'stranger3', 'stranger4', ..."
         in text
     )
-    assert f"1 caption ids are there more than once: {ids[8]!r}"[:40] in text
+    assert f"1 caption id is there more than once: {str(ids[8])!r}" in text
     assert "8 caption ids are missing: " in text
     assert repr(str(first)) in text
     assert "120 captions" in text
