@@ -21,6 +21,7 @@ from harness.specs import valid_name
 _PREVIOUS = ".{name}~previous"
 _NEW = ".{name}~new~"
 _LOCK = ".{name}~lock"
+_JOURNAL = ".{name}~seen.jsonl"
 
 
 def find(root: Path, name: str) -> Path | None:
@@ -56,6 +57,12 @@ def check_name(name: str) -> None:
     """
     if not valid_name(name):
         raise DataError(f"dataset name {name[:80]!r} is not 1-64 of a-z, 0-9, '.', '_', '-'")
+
+
+def journal(root: Path, name: str) -> Path:
+    """Return the file that keeps what a prepare of `name` has seen of images, until one succeeds."""
+    check_name(name)
+    return root / _JOURNAL.format(name=name)
 
 
 def unpacked(root: Path, name: str, archives: Sequence[Path]) -> Path:

@@ -19,7 +19,8 @@ from harness.build import build
 from harness.data import folder as folders
 from harness.data.archives import check_places, is_archive, unpack
 from harness.data.checks import check_records, equal_images, notes_on, number
-from harness.data.images import ImageError, Inspection, inspect, read
+from harness.data.images import ImageError, Inspection, read
+from harness.data.journal import Journal
 from harness.data.manifest import (
     MANIFEST,
     RECORDS,
@@ -57,9 +58,10 @@ def prepare(
 ) -> Manifest:
     """Read the annotations, decode every image once, and write ``<root>/<name>/``.
 
-    Where component, parameters, annotations, and the sizes and times of all images are as at the last
-    prepare, nothing is decoded or written and the manifest comes back as `unchanged`. An image altered behind
-    its size and time is found by `verify`, and by its hash whenever it is read.
+    Where component, parameters, annotations, and the sizes and times of all images are as at the last prepare, nothing
+    is decoded or written and the manifest comes back as `unchanged`. After one that was interrupted or found problems,
+    only images that it has not seen are decoded. An image altered behind its size and time is found by `verify`, and by
+    its hash whenever it is read.
 
     Args:
         name: of the dataset; its folder below `root`.
@@ -87,6 +89,7 @@ def prepare(
     check_places(name, source, files, archives)
     tell = progress or _silent
     part = Part(name=name, use=use, revision=spec.revision, params=dict(params), title=name)
+    journal = folders.journal(root, name)
     with folders.locked(root, name):
         unpacked: list[str] = []
         if is_archive(source):
@@ -100,8 +103,10 @@ def prepare(
         earlier = _unchanged(root, part, source.absolute(), named, annotations, tell)
         if earlier is not None:
             tell(len(annotations.records), len(annotations.records), "already prepared, nothing to do")
+            journal.unlink(missing_ok=True)
             return replace(earlier, unchanged=True)
-        stored, remarks = _inspect(name, source.resolve(), annotations.records, tell)
+        with Journal(journal, source.resolve()) as seen:
+            stored, remarks = _inspect(name, source.resolve(), annotations.records, seen, tell)
         text = records_text(stored)
         manifest = Manifest(
             name=name,
@@ -119,6 +124,7 @@ def prepare(
         )
         folders.replace(root, name, {RECORDS: text, MANIFEST: manifest.to_json().encode()})
         folders.clear_unpacked(root, name, source.absolute())
+        journal.unlink(missing_ok=True)
     return manifest
 
 
@@ -202,11 +208,11 @@ def annotations_of(component: Any, use: str, source: Path | None, files: Sequenc
 
 
 def _inspect(
-    name: str, source: Path, records: Sequence[Record], tell: Progress
+    name: str, source: Path, records: Sequence[Record], journal: Journal, tell: Progress
 ) -> tuple[tuple[StoredRecord, ...], list[str]]:
     def look(record: Record) -> Inspection | str:
         try:
-            return inspect(folders.locate(source, record.file))
+            return journal.inspect(record.file, folders.locate(source, record.file))
         except ImageError as fault:
             return f"{record.file or f'image {record.image!r}'}: {fault}"
 

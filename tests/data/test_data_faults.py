@@ -14,8 +14,7 @@ import pytest
 from PIL import Image
 
 from harness.catalog import Catalog
-from harness.data import open_dataset, prepare, prepared_parts, protocol_of, verify
-from harness.data import prepared as preparing
+from harness.data import journal, open_dataset, prepare, prepared_parts, protocol_of, verify
 from harness.errors import DataError, InputError, StoreError
 from harness.plan import Part
 
@@ -195,7 +194,7 @@ def test_full_disk_is_named_and_nothing_is_lost(
     with pytest.raises(StoreError, match="No space left on device"):
         prepare("mine", "listed", {}, source, root, catalog)
     assert snapshot(root / "mine") == before
-    assert sorted(path.name for path in root.iterdir()) == [".mine~lock", "mine"]
+    assert sorted(path.name for path in root.iterdir()) == [".mine~lock", ".mine~seen.jsonl", "mine"]
 
 
 def test_foreign_folder_is_never_replaced(source: Path, tmp_path: Path, catalog: Catalog) -> None:
@@ -242,7 +241,7 @@ def test_interrupt_stops_at_once(
     source: Path, root: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[Path] = []
-    real = preparing.inspect
+    real = journal.inspect
 
     def counted(path: Path) -> Any:
         looked.append(path)
@@ -254,8 +253,8 @@ def test_interrupt_stops_at_once(
 
     rows = rows_of(source)
     write(source, [{**rows[0], "image": f"{k}"} for k in range(3000)])
-    monkeypatch.setattr(preparing, "inspect", counted)
+    monkeypatch.setattr(journal, "inspect", counted)
     with pytest.raises(KeyboardInterrupt):
         prepare("mine", "listed", {}, source, root, catalog, interrupt)
     assert len(looked) < 3000
-    assert sorted(path.name for path in root.iterdir()) == [".mine~lock"]
+    assert sorted(path.name for path in root.iterdir()) == [".mine~lock", ".mine~seen.jsonl"]

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +20,8 @@ from PIL import Image
 
 from harness.catalog import Catalog
 from harness.data import open_dataset, prepare, protocol_of
+from harness.data.images import Inspection
+from harness.data.images import inspect as inspect_image
 from harness.errors import DataError
 from harness.plan import Part
 
@@ -177,3 +183,87 @@ def test_what_was_decided_is_noted(source: Path, root: Path, catalog: Catalog) -
     )
     with pytest.raises(DataError, match="no images in split 'val'"):
         open_dataset(part(), root, catalog).split("val")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from harness.catalog import Catalog
+from harness.data import prepare
+
+def killing(done, total, note):
+    if note == "decoding images" and done == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+prepare("mine", "folder", {}, Path(sys.argv[1]), Path(sys.argv[2]), Catalog.load(), killing)
+"""
+
+
+def test_a_killed_prepare_goes_on(source: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after the third image, the next one decodes the others only, and makes what an undisturbed one makes."""
+    (source / "records.json").unlink()
+    for split, numbers in (("train", (0, 1, 2, 3)), ("val", (4,)), ("test", (5,))):
+        lines = [json.dumps({"image": f"{n}.png", "captions": ["a"]}) for n in numbers]
+        (source / f"{split}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    catalog = Catalog.load()
+    expected = prepare("mine", "folder", {}, source, root / "undisturbed", catalog)
+    killed = subprocess.run([sys.executable, "-c", KILLED, source, root], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (journal,) = root.glob(".mine~seen.jsonl")
+    seen = len(journal.read_text(encoding="utf-8").splitlines())
+    assert seen >= 3
+    with journal.open("a") as file:
+        file.write('[["cut off by a full disk')
+    decoded = watch(monkeypatch)
+    manifest = prepare("mine", "folder", {}, source, root, catalog)
+    assert len(decoded) == 6 - seen
+    assert (manifest.protocol, manifest.records_sha256) == (expected.protocol, expected.records_sha256)
+    assert not journal.exists()
+
+
+def test_after_problems_only_what_changed_is_decoded(
+    source: Path, root: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (source / "images" / "4.png").read_bytes()
+    (source / "images" / "4.png").write_bytes(whole[:30])
+    with pytest.raises(DataError, match=r"4\.png"):
+        prepare("mine", "listed", {}, source, root, catalog)
+    (source / "images" / "4.png").write_bytes(whole)
+    # Of the same size, and written later.
+    os.utime(source / "images" / "1.png", ns=(1, 1))
+    decoded = watch(monkeypatch)
+    prepare("mine", "listed", {}, source, root, catalog)
+    assert sorted(decoded) == ["1.png", "4.png"]
+
+
+def test_a_journal_of_another_folder_or_version_counts_for_nothing(
+    source: Path, root: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "images" / "5.png").rename(source / "5.png")
+    with pytest.raises(DataError, match=r"5\.png"):
+        prepare("mine", "listed", {}, source, root, catalog)
+    (journal,) = root.glob(".mine~seen.jsonl")
+    lines = journal.read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 5
+    (source / "5.png").rename(source / "images" / "5.png")
+    for place, other in ((1, "0.0"), (2, "/another/folder")):
+        changed = [json.loads(line) for line in lines]
+        for row in changed:
+            row[0][place] = other
+        journal.write_text("".join(json.dumps(row) + "\n" for row in changed), encoding="utf-8")
+        decoded = watch(monkeypatch)
+        prepare("mine", "listed", {}, source, root, catalog)
+        assert len(decoded) == 6
+        shutil.rmtree(root / "mine")
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that gets the name of every image that is decoded."""
+    decoded: list[str] = []
+
+    def inspect(path: Path) -> Inspection:
+        decoded.append(path.name)
+        return inspect_image(path)
+
+    monkeypatch.setattr("harness.data.journal.inspect", inspect)
+    return decoded
