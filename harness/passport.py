@@ -14,6 +14,8 @@ POLICY = "cosine, ties lose"
 
 GALLERY, PIXELS, SCORES = "gallery", "pixels", "scores"
 IMAGE_VIEW, TEXT_VIEW, PREPROCESSING = "image view", "text view", "preprocessing"
+RECALL = "recall"
+"""The component whose figures stand in the columns of every table."""
 SAME_TRUTH = (GALLERY, PIXELS, SCORES)
 """Parts that say which question was asked; the others say what of an input the answer was made from."""
 
@@ -51,6 +53,17 @@ def gallery(split: Split, content: Callable[[Record], str]) -> dict[str, str]:
 def passport(parts: Mapping[str, str]) -> str:
     """Return the hash of a protocol, 16 hex digits."""
     return _hash(sorted(parts.items()))
+
+
+def with_figures(parts: Mapping[str, str], evaluators: Mapping[str, str]) -> dict[str, str]:
+    """Add how recalls were counted to a protocol: tie policy, cut-offs and folds are the evaluator's parameters.
+
+    Args:
+        parts: as `protocol` returns them.
+        evaluators: name -> component, revision and parameters, as text.
+    """
+    recalls = {name: told for name, told in evaluators.items() if told.split(" ")[0] == RECALL}
+    return {**parts, **{f"figures of {name}": told for name, told in sorted(recalls.items())}}
 
 
 def differing(protocols: Iterable[Mapping[str, str]]) -> list[str]:

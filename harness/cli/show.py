@@ -44,8 +44,9 @@ def show(
         *(_trained(result) if result.cost else _imported(result.spec)),
         [
             "gallery",
-            f"{result.dataset}: {result.images:,} images, {result.captions:,} captions, passport {result.passport}",
+            f"{result.dataset}: {result.images:,} images, {result.captions:,} captions",
         ],
+        *_protocol(result),
         ["hardware", result.provenance["hardware"]],
         ["versions", ", ".join(f"{k} {v}" for k, v in result.provenance["versions"].items())],
         ["command", result.provenance["command"]],
@@ -59,6 +60,18 @@ def show(
         say(f"damaged: {path}; run it again with --force", style="red")
     if damaged:
         raise typer.Exit(1)
+
+
+def _protocol(result: Result) -> list[list[str]]:
+    """Return the passport as the leaderboards have it, and its parts."""
+    from harness.execute.republish import identity_of
+    from harness.passport import passport, with_figures
+
+    if not result.protocol:
+        return [["passport", result.passport]]
+    told = {name: identity_of(name, entry) for name, entry in result.figures.items()}
+    parts = with_figures(result.protocol, told)
+    return [["passport", passport(parts)], *([f"  {name}", text] for name, text in parts.items())]
 
 
 def _history(store: Store, result: Result) -> list[dict[str, float]]:

@@ -8,8 +8,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.leaderboard.groups import Group
-from harness.leaderboard.published import NONE, Published, milestone_rows, paper_rows
+from harness.leaderboard.published import NONE, OTHER_SPLIT, Published, milestone_rows, paper_rows
 from harness.leaderboard.rows import Row
+from harness.leaderboard.tables import IMPORTED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +54,9 @@ class Board:
         return rows
 
     def counterpart(self, group: Group, published: Sequence[Published]) -> Published | None:
-        """Return the published row that a measured one repeats."""
-        method = self.repeats.get((group.first.matrix, group.variant))
+        """Return the published row that a measured one repeats, or whose name an imported one bears."""
+        imported = group.first.matrix == IMPORTED
+        method = group.first.title if imported else self.repeats.get((group.first.matrix, group.variant))
         return next((row for row in published if row.method == method), None)
 
     def difference(self, group: Group, published: Sequence[Published]) -> str:
@@ -66,7 +68,7 @@ class Board:
         measured = group.rsum(self.evaluator)
         if row is None or measured is None or not row.rsum.text:
             return NONE
-        if group.first.dataset not in self.same_split:
+        if OTHER_SPLIT in row.marks and group.first.dataset not in self.same_split:
             return "other split"
         return f"{measured.mean - float(row.rsum.text):+.1f}{row.rsum.marks}"
 

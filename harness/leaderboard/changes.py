@@ -30,8 +30,7 @@ def reference(groups: Sequence[Group]) -> Group:
 def _table(groups: Sequence[Group], letters: Mapping[str, str]) -> str:
     base, cells = groups[0], []
     for group, name in zip(groups, names(groups), strict=True):
-        row = group.first
-        letter = f" \\[{letters[row.passport]}\\]" if letters else ""
+        letter = f" \\[{letters[group.passport]}\\]" if letters else ""
         cells.append(
             [
                 (", ".join(escape(label) for label in group.labels) or NONE) + letter,
@@ -51,7 +50,7 @@ def _table(groups: Sequence[Group], letters: Mapping[str, str]) -> str:
 def _difference(group: Group, base: Group) -> tuple[str, str]:
     if group is base:
         return "reference", NONE
-    if group.first.passport != base.first.passport:
+    if group.passport != base.passport:
         return "other protocol", NONE
     own, other = group.rsums(EVALUATOR), base.rsums(EVALUATOR)
     seeds = sorted(own.keys() & other.keys())

@@ -91,7 +91,7 @@ def _title(column: str) -> str:
 def _measured(group: Group | None, evaluator: str, letters: Mapping[str, str]) -> list[str]:
     if group is None:
         return [NONE] * (len(MEASURED) + 2)
-    letter = f" \\[{letters[group.first.passport]}\\]" if letters else ""
+    letter = f" \\[{letters[group.passport]}\\]" if letters else ""
     return [
         *(cell(group.statistic(f"{evaluator}.{column}", 100.0)) for column in MEASURED),
         cell(group.rsum(evaluator)) + letter,

@@ -114,13 +114,13 @@ def choose(groups: Sequence[Group], variants: Iterable[str], evaluator: str) -> 
         same = [group for group in groups if group.variant == name]
         if same:
             found[name] = max(same, key=lambda g: (len(g.rows), max(row.date for row in g.rows)))
-    passports = Counter(group.first.passport for group in found.values())
+    passports = Counter(group.passport for group in found.values())
     usual = min(passports, key=lambda passport: (-passports[passport], passport), default="")
     rsums = {name: tuple(group.rsums(evaluator).values()) for name, group in found.items()}
     comparable = {
         name: values
         for name, values in rsums.items()
-        if len(values) == len(found[name].rows) and found[name].first.passport == usual
+        if len(values) == len(found[name].rows) and found[name].passport == usual
     }
     return Cells(groups=found, rsums=comparable)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.leaderboard.markdown import escape
 from harness.leaderboard.published import RECALLS
 from harness.leaderboard.rows import Row, natural
-from harness.passport import differing
+from harness.passport import differing, passport, with_figures
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,16 @@ class Group:
     def first(self) -> Row:
         """The row that speaks for the group in all but figures."""
         return self.rows[0]
+
+    @property
+    def protocol(self) -> Mapping[str, str]:
+        """What its figures may be compared with, part by part; empty where only a hash was kept."""
+        return terms(self.first)
+
+    @property
+    def passport(self) -> str:
+        """The hash of it."""
+        return passport_of(self.first)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -81,6 +91,16 @@ class Group:
         return statistic(list(values.values())) if len(values) == len(self.rows) else None
 
 
+def terms(row: Row) -> Mapping[str, str]:
+    """Return the protocol of a row with the way in which its recalls were counted."""
+    return with_figures(row.protocol, row.evaluators) if row.protocol else {}
+
+
+def passport_of(row: Row) -> str:
+    """Return the hash of `terms`, or that of the row where its parts were not kept."""
+    return passport(terms(row)) if row.protocol else row.passport
+
+
 def grouped(rows: Iterable[Row]) -> list[Group]:
     """Put rows of one dataset together that differ in the seed only.
 
@@ -90,7 +110,7 @@ def grouped(rows: Iterable[Row]) -> list[Group]:
     groups: dict[Any, dict[str, Row]] = {}
     for row in rows:
         origin: Any = row.recipe or (row.matrix, row.experiment, _without_seed(row))
-        method = (row.dataset, row.passport, row.title, row.visual, row.textual, origin)
+        method = (row.dataset, passport_of(row), row.title, row.visual, row.textual, origin)
         groups.setdefault(method, {}).setdefault(row.fingerprint, row)
     return [
         Group(tuple(sorted(members.values(), key=lambda row: (row.seed, row.fingerprint))))
@@ -119,19 +139,19 @@ def names(groups: Sequence[Group]) -> list[str]:
 
 def passport_letters(groups: Iterable[Group]) -> dict[str, str]:
     """Return a letter for each passport, if there is more than one."""
-    passports = list(dict.fromkeys(group.first.passport for group in groups))
-    if len(passports) < 2:
+    keys = list(dict.fromkeys(group.passport for group in groups))
+    if len(keys) < 2:
         return {}
-    return {passport: _letter(place) for place, passport in enumerate(sorted(passports, key=natural))}
+    return {key: _letter(place) for place, key in enumerate(sorted(keys, key=natural))}
 
 
 def protocol_notes(groups: Iterable[Group]) -> str:
     """Say which letter is which passport, and in which parts of the protocol they differ."""
     listed = list(groups)
     letters = passport_letters(listed)
-    protocols = {group.first.passport: group.first.protocol for group in listed}
-    told = ", ".join(f"\\[{letter}\\] `{short(passport)}`" for passport, letter in letters.items())
-    parts = differing([protocols[passport] for passport in letters])
+    protocols = {group.passport: group.protocol for group in listed}
+    told = ", ".join(f"\\[{letter}\\] `{short(key)}`" for key, letter in letters.items())
+    parts = differing([protocols[key] for key in letters])
     details = [
         f"{name} ("
         + ", ".join(
@@ -143,9 +163,9 @@ def protocol_notes(groups: Iterable[Group]) -> str:
     return told + (f". They differ in {', '.join(details)}" if details else "")
 
 
-def short(passport: str) -> str:
+def short(key: str) -> str:
     """Return the first characters of a hash, safe inside backticks."""
-    return "".join(c for c in passport if c.isalnum() and c.isascii())[:8] or "none"
+    return "".join(c for c in key if c.isalnum() and c.isascii())[:8] or "none"
 
 
 def _letter(place: int) -> str:

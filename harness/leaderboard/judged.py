@@ -81,7 +81,7 @@ def _table(judged: Judged, groups: Sequence[Group]) -> str:
     for group, name in zip(groups, names(groups), strict=True):
         figures = [group.statistic(f"{judged.evaluator}.{column}", 100.0) for column in judged.columns]
         if any(figures):
-            letter = f" \\[{letters[group.first.passport]}\\]" if letters else ""
+            letter = f" \\[{letters[group.passport]}\\]" if letters else ""
             first = figures[0].mean if figures[0] else -1.0
             rows.append((-first, [escape(name) + letter, *map(cell, figures), str(len(group.rows))]))
     header = ["Method", *judged.columns.values(), "seeds"]

@@ -46,7 +46,7 @@ def matrix_sections(groups: Sequence[Group], ranks: Ranks) -> list[str]:
 def _cells(group: Group, axes: Sequence[str], certain: Uncertainty, letters: dict[str, str]) -> list[str]:
     known = certain.of(group)
     reach = NONE if known.interval is None else f"{known.interval.low:.1f} to {known.interval.high:.1f}"
-    letter = f" \\[{letters[group.first.passport]}\\]" if letters else ""
+    letter = f" \\[{letters[group.passport]}\\]" if letters else ""
     return [
         *(escape(group.first.labels.get(axis, "")) or NONE for axis in axes),
         cell(group.statistic(f"{EVALUATOR}.i2t.recall@1", 100.0)),
@@ -64,7 +64,7 @@ def _cells(group: Group, axes: Sequence[str], certain: Uncertainty, letters: dic
 def _effects(groups: Sequence[Group], axes: Sequence[str], certain: Uncertainty) -> list[str]:
     """Render the main effects, where all groups have ranks and one protocol."""
     samples = [certain.samples(group) for group in groups]
-    if not all(samples) or len({group.first.passport for group in groups}) > 1:
+    if not all(samples) or len({group.passport for group in groups}) > 1:
         return []
     found = attribution(
         [

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from harness.durable import durable
 from harness.errors import StoreError
 from harness.leaderboard.rows import Row
 from harness.queries import read_queries
-from harness.statistics import Sample
+from harness.statistics import RSUM, Sample
 
 FOLDER = "ranks"
 WITHIN = 5e-4
@@ -72,10 +74,18 @@ class Ranks:
 
 def _disagreement(row: Row, evaluator: str, sample: Sample) -> list[str]:
     figures = sample.figures()
+    if "folds" not in row.evaluators.get(evaluator, ""):
+        # Over folds, these are means of the folds' own.
+        figures |= {f"{side}.median_rank": float(statistics.median(ranks)) for side, ranks in _sides(sample)}
+        figures |= {f"{side}.mean_rank": float(ranks.mean()) for side, ranks in _sides(sample)}
     return [
         f"{evaluator}.{name} is {row.metrics[f'{evaluator}.{name}']:.4f}, by the ranks {value:.4f}"
         for name, value in figures.items()
-        if "recall@" in name
+        if name != RSUM
         and f"{evaluator}.{name}" in row.metrics
         and abs(row.metrics[f"{evaluator}.{name}"] - value) > WITHIN
     ]
+
+
+def _sides(sample: Sample) -> tuple[tuple[str, Any], tuple[str, Any]]:
+    return ("i2t", sample.i2t), ("t2i", sample.t2i)

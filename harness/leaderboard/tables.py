@@ -159,7 +159,7 @@ def _measured(
     """Return the line of a group; `told` has the interval, the letters and the difference."""
     interval, marks, difference = told
     row = group.first
-    letter = f" \\[{letters[row.passport]}\\]" if letters else ""
+    letter = f" \\[{letters[group.passport]}\\]" if letters else ""
     figures = [
         group.statistic(f"{evaluator}.{column}", 1.0 if column.endswith("rank") else 100.0)
         for column in COLUMNS
@@ -184,7 +184,7 @@ def _measured(
             span(known(member.epochs for member in group.rows)),
             source(group),
             difference,
-            f"`{short(row.passport)}`",
+            f"`{short(group.passport)}`",
         ),
         r1=sum(r1),
     )

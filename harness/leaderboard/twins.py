@@ -36,7 +36,7 @@ def twin_table(groups: Sequence[Group]) -> str:
             figures = [
                 group.statistic(keys[column], 100.0) if column in keys else None for column in ("", *columns)
             ]
-            letter = f" \\[{letters[group.first.passport]}\\]" if letters else ""
+            letter = f" \\[{letters[group.passport]}\\]" if letters else ""
             cells.append([escape(name) + letter, *map(cell, figures), str(len(group.rows))])
     header = ["Method", "all", *map(escape, columns), "seeds"]
     return pipe_table(header, sorted(cells), figures=range(1, len(header))) if cells else ""

@@ -83,7 +83,7 @@ def _samples(group: Group, evaluator: str, ranks: Ranks) -> Samples:
 def _question(group: Group, evaluator: str) -> tuple[str, ...]:
     """Return what two groups must share to be paired query by query."""
     row = group.first
-    asked = tuple(row.protocol[part] for part in SAME_TRUTH) if row.protocol else (row.passport,)
+    asked = tuple(row.protocol.get(part, "") for part in SAME_TRUTH) if row.protocol else (row.passport,)
     return row.dataset, row.evaluators.get(evaluator, ""), *asked
 
 

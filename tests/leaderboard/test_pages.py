@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.leaderboard import Curve, History, Row, check, merge_rows, render, write, write_curves
-from harness.leaderboard.published import NONE
+from harness.leaderboard.published import NONE, milestone_rows
 
 Make = Callable[..., Row]
 HOSTILE = (
@@ -285,3 +285,43 @@ def test_people_and_other_labels_have_tables_of_their_own(folder: Path, make_row
     assert "Agreement" not in pages["mscoco-5k.md"]
     assert "## ECCV Caption" in pages["mscoco-5k.md"]
     assert "## Crisscrossed" not in pages["mscoco-5k.md"]
+
+
+def test_another_tie_policy_is_another_protocol(folder: Path, make_row: Make) -> None:
+    protocol = {"gallery": "g", "pixels": "p", "scores": "s"}
+    rows = [
+        make_row(
+            seed=seed, recipe="same", protocol=protocol, evaluators={"recall": told, "twins": f"twins {seed}"}
+        )
+        for seed, told in enumerate(("recall 1", "recall 1", 'recall 1 (policy: "expected")'))
+    ]
+    merge_rows(folder / "results.jsonl", rows)
+    page = render(folder)["flickr8k.md"]
+    lines = lines_of(page, "**Dual-path CNN")
+    assert len(lines) == 2
+    assert "They differ in figures of recall (" in page
+    assert "recall 1 (policy: &#34;expected&#34;)" in page or 'recall 1 (policy: "expected")' in page
+
+
+def test_an_imported_method_stands_beside_its_published_row(folder: Path, make_row: Make) -> None:
+    published = next(
+        row for row in milestone_rows(folder / "published" / "milestones.csv", "flickr30k") if row.rsum.text
+    )
+    rows = [
+        make_row(
+            matrix="imported", dataset="flickr30k", title=published.method, labels={"dataset": "flickr30k"}
+        ),
+        make_row(
+            matrix="tables-flickr30k",
+            dataset="flickr30k",
+            variant="resnet50-two",
+            title="Ours again",
+            fingerprint="again",
+        ),
+    ]
+    merge_rows(folder / "results.jsonl", rows)
+    page = render(folder)["flickr30k.md"]
+    cells = [line for line in page.split("\n") if line.startswith("| **") and "| imported" in line]
+    expected = 232.5 - float(published.rsum.text)
+    assert f"{expected:+.1f}" in cells[0]
+    assert "| other split " in next(line for line in page.split("\n") if "**Ours again**" in line)

@@ -35,7 +35,10 @@ def measured(folder: Path, make_row: Make) -> Callable[..., Row]:
         )
         figures = Sample(i2t, t2i, OWNER).figures()
         metrics = {f"recall.{name}": value for name, value in figures.items() if name != RSUM}
-        metrics |= {"recall.i2t.median_rank": 1.0, "recall.t2i.median_rank": 1.0}
+        metrics |= {
+            f"recall.{side}.median_rank": float(np.median(ranks))
+            for side, ranks in (("i2t", i2t), ("t2i", t2i))
+        }
         return dataclasses.replace(row, metrics=metrics, images=IMAGES, captions=IMAGES * CAPTIONS)
 
     return make
@@ -91,6 +94,18 @@ def test_a_digit_changed_by_hand_is_found(folder: Path, measured: Make) -> None:
     path.write_text(path.read_text().replace(f'"recall.i2t.recall@1": {value}', '"recall.i2t.recall@1": 0.9'))
     with pytest.raises(StoreError, match=r"disagree on run .*recall@1 is 0\.9000"):
         check(folder)
+
+
+def test_a_median_changed_by_hand_is_found(folder: Path, measured: Make) -> None:
+    row = measured(8.0)
+    merge_rows(folder / "results.jsonl", [row])
+    path = folder / "results.jsonl"
+    value = row.metrics["recall.t2i.median_rank"]
+    path.write_text(
+        path.read_text().replace(f'"recall.t2i.median_rank": {value}', '"recall.t2i.median_rank": 1.0')
+    )
+    with pytest.raises(StoreError, match=r"median_rank is 1\.0000"):
+        render(folder)
 
 
 def test_ranks_without_a_row_are_left_over(folder: Path, measured: Make) -> None:
