@@ -163,8 +163,8 @@ def _print(found: Sequence[Rescored], *, dry_run: bool) -> None:
         out.print(plain(f"... and {len(shown) - SHOWN:,} more; --json has all"), markup=False, soft_wrap=True)
     judged = sum(run.result is not None for run in found)
     ends = [f"{fates[fate]:,} {fate}" for fate in ("changed", "new", "gone")]
-    verb = "would be updated" if dry_run else "rescored"
-    line = f"{judged:,} of {len(found):,} runs {verb}: {len(told):,} figures, {', '.join(ends)}."
+    stored = " Nothing was stored." if dry_run else ""
+    line = f"{judged:,} of {len(found):,} runs rescored: {len(told):,} figures, {', '.join(ends)}.{stored}"
     out.print(plain(line), markup=False, soft_wrap=True)
 
 
