@@ -76,6 +76,8 @@ class Step:
         self.embed_image: Callable[[Tensor], Tensor] = lambda batch: images.embed(model.image, batch)
         self.embed_text: Callable[[Tensor], Tensor] = lambda batch: model.text(batch)
         if numerics.compile:
+            # What earlier runs of this process compiled counts against a limit, beyond which nothing is.
+            torch.compiler.reset()
             self.embed_image = torch.compile(self.embed_image, backend=numerics.compile)
             self.embed_text = torch.compile(self.embed_text, backend=numerics.compile)
 

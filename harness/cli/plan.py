@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
+from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.console import emit, out, plain, say, table
+from harness.cli.console import emit, log, out, plain, say, table
 from harness.cli.device import check_device, check_numerics, device_for
 from harness.cli.figures import duration, size
 from harness.cli.options import (
+    Compile,
     Dataset,
     Device,
     Home,
@@ -50,6 +54,7 @@ def plan(
     limit: Limit = None,
     device: Device = "auto",
     precision: Precision = "32-true",
+    compiled: Compile = "",
     threads: Threads = None,
     no_estimate: NoEstimate = False,
     require_all: RequireAll = False,
@@ -59,7 +64,7 @@ def plan(
 ) -> None:
     """Print the cells of a matrix, their runs, what is stored, and an estimate of time and disk from measured steps."""
     check_device(device)
-    check_numerics(precision, "")
+    check_numerics(precision, compiled)
     where = place(home)
     catalog = load_catalog(strict)
     made = load_plan(
@@ -74,7 +79,7 @@ def plan(
         precision=precision,
         require_all=require_all,
     )
-    estimate = None if no_estimate else _estimate(made, catalog, where, device, threads)
+    estimate = None if no_estimate else _estimate(made, catalog, where, device, threads, compiled)
     if as_json:
         emit(plan_json(made, where.home, estimate))
     else:
@@ -82,17 +87,25 @@ def plan(
         print_missing(made)
 
 
-def _estimate(plan: Plan, catalog: Catalog, where: Place, device: str, threads: int | None) -> Estimate:
+def _estimate(
+    plan: Plan, catalog: Catalog, where: Place, device: str, threads: int | None, compiled: str
+) -> Estimate:
     from harness.cli.progress import describe
     from harness.execute import Workspace
     from harness.execute.estimate import estimate
     from harness.execute.provenance import default_threads
 
     wanted = {cell.run.fingerprint: cell for cell in reversed(plan.cells)}
+    parts: Counter[str] = Counter()
 
     def tell(number: int, total: int, run: RunSpec) -> None:
         cell = wanted.get(run.fingerprint)
         say(f"measuring {number}/{total}: {describe(cell) if cell else f'parent run {run.fingerprint}'}")
+
+    def tell_part(part: str) -> None:
+        parts[part] += 1
+        if status is not None:
+            status.update(plain(part))
 
     workspace = Workspace(
         home=where.home,
@@ -100,9 +113,14 @@ def _estimate(plan: Plan, catalog: Catalog, where: Place, device: str, threads: 
         catalog=catalog,
         device=device_for(device, plan, where.home),
         threads=threads or default_threads(),
+        compile=compiled,
     )
-    load = os.getloadavg()[0]
-    found = estimate(plan, workspace, tell)
+    load, begun = os.getloadavg()[0], time.monotonic()
+    with log.status("") if log.is_terminal else nullcontext() as status:
+        found = estimate(plan, workspace, tell, tell_part)
+    if parts:
+        told = ", ".join(f"{part} {count}x" for part, count in parts.items())
+        say(f"measured in {duration(time.monotonic() - begun)}: {told}")
     if found.measured and load > default_threads() / 2:
         say(
             f"the machine was busy before (load {load:.1f} on {default_threads()} cores): an idle one is faster",

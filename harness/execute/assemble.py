@@ -38,11 +38,13 @@ def build_model(
     split: Split,
     progress: Progress,
     pretrained: Callable[..., Pretrained] = Pretrained,
+    make: Callable[..., Any] = build,
 ) -> Model:
     """Build encoders and losses from the run's seed; `split` is the train split of `dataset`.
 
     Args:
         pretrained: makes what answers a component that asks for the train images' features.
+        make: builds a component, see `harness.build.build`.
     """
     import torch
     from torch import nn
@@ -57,7 +59,7 @@ def build_model(
     def part(role: str, part: Part, kind: Kind) -> nn.Module:
         # Every component draws from a stream of its own, so that changing one leaves the others' start as it was.
         torch.manual_seed(derive(spec.seed, "init", role))
-        module: nn.Module = build(part, kind, workspace.catalog, **values)
+        module: nn.Module = make(part, kind, workspace.catalog, **values)
         return module
 
     image = part("image", spec.image, "encoder")

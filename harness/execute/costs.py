@@ -86,7 +86,7 @@ def cost_key(spec: Mapping[str, Any]) -> str:
     )
 
 
-def _read_key(spec: Mapping[str, Any]) -> str:
+def read_key(spec: Mapping[str, Any]) -> str:
     """Return the address of what a run reads: dataset and encoders."""
     dataset = [_part_key(spec["dataset"]), spec["protocol"], spec["limit"]]
     return digest([dataset, _part_key(spec["image"]), _part_key(spec["text"])])
@@ -97,7 +97,9 @@ def _part_key(part: Mapping[str, Any]) -> list[Any]:
 
 
 def known_costs(store: Store, workspace: Workspace, wanted: Collection[str]) -> dict[str, Known]:
-    """Return what finished runs on this hardware took, by the address of their combination; medians over several.
+    """Return what finished runs took, by the address of their combination; medians over several.
+
+    Only those on this hardware count, and compiled as now.
 
     Args:
         wanted: addresses to look for, see `cost_key`.
@@ -110,17 +112,20 @@ def known_costs(store: Store, workspace: Workspace, wanted: Collection[str]) -> 
     for fingerprint in store.fingerprints():
         try:
             result = store.result(fingerprint)
-            if result.provenance["hardware"] != here:
+            if (result.provenance["hardware"], result.provenance.get("compile", "")) != (
+                here,
+                workspace.compile,
+            ):
                 continue
             # The first run over the same inputs computed features, too; later ones read them.
-            read, seconds = _read_key(result.spec), float(result.cost["prepare_seconds"])
+            read, seconds = read_key(result.spec), float(result.cost["prepare_seconds"])
             prepared[read] = min(prepared.get(read, seconds), seconds)
             if (key := cost_key(result.spec)) in wanted:
                 cost = _cost(store, result)
                 found.setdefault(key, []).append((result, cost))
         except (StoreError, KeyError, TypeError, ValueError):
             continue  # damaged, or of a version that kept less: measured anew
-    return {key: _known(store, runs, prepared[_read_key(runs[0][0].spec)]) for key, runs in found.items()}
+    return {key: _known(store, runs, prepared[read_key(runs[0][0].spec)]) for key, runs in found.items()}
 
 
 def _cost(store: Store, result: Result) -> Cost:

@@ -22,6 +22,10 @@ from harness.store import Store
 Tell = Callable[[int, int, RunSpec], None]
 
 
+def _untold(part: str) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunEstimate:
     """What one run will take.
@@ -89,7 +93,9 @@ class Estimate:
         return sum(run.seconds is None for run in self.runs.values())
 
 
-def estimate(plan: Plan, workspace: Workspace, tell: Tell) -> Estimate:
+def estimate(
+    plan: Plan, workspace: Workspace, tell: Tell, tell_part: Callable[[str], None] = _untold
+) -> Estimate:
     """Estimate every run of a plan that is not stored; nothing is written to the store.
 
     Runs that differ in seed, epochs, rates or parent alone share one measurement, and where runs of the combination
@@ -97,6 +103,8 @@ def estimate(plan: Plan, workspace: Workspace, tell: Tell) -> Estimate:
 
     Args:
         tell: called before each measurement with its number, their number, and the run that is measured.
+        tell_part: called before each part of a measurement with what is measured; what an earlier one measured is not
+            measured again.
     """
     store = Store(workspace.home)
     todo = [run for run in plan.runs if not store.finished(run.fingerprint)]
@@ -109,7 +117,7 @@ def estimate(plan: Plan, workspace: Workspace, tell: Tell) -> Estimate:
     found: dict[str, Measured | str] = {}
     # A temporary folder takes what a training writes.
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-        bench = Bench(workspace, Path(folder))
+        bench = Bench(workspace, Path(folder), tell_part)
         for number, (key, run) in enumerate(fresh.items(), start=1):
             tell(number, len(fresh), run)
             found[key] = _measured(bench, run)

@@ -8,35 +8,32 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from harness.data import OpenDataset, open_dataset
 from harness.evaluate import embed
-from harness.execute.assemble import Gallery, build_model, frozen_part, open_galleries
+from harness.execute.assemble import Gallery, build_model, frozen_part, open_galleries, part_at_test
 from harness.execute.caches import Caches, Reading
-from harness.execute.costs import Cost
+from harness.execute.costs import Cost, read_key
 from harness.execute.disk import gallery_bytes
 from harness.execute.outcome import Workspace
-from harness.execute.pretrained import Pretrained
 from harness.execute.settings import settle
-from harness.inputs import prepare_captions
-from harness.model import Model, matches
+from harness.execute.stand_in import Builder, MadeUp, made_up
+from harness.inputs import FeatureInputs, prepare_captions
+from harness.model import Model
 from harness.plan import RunSpec
+from harness.plan.fingerprint import digest
 from harness.protocols import SPLITS, ClosedFormLoss, FrozenPart, Split
 from harness.ranking import rank
 from harness.step import Numerics
 from harness.task import Task
 from harness.train import train
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 WARM, STEPS = 2, 3
 """Steps of training that are thrown away, and those that are measured after them."""
 PATIENCE = 20.0
 """Seconds of training after which one measured step has to do."""
 IMAGES = 64
-"""Images that a look at val is measured on, and steps; a batch, if that is more."""
+"""Images that a look at val is measured on, and steps; a batch, if that is more. Cached features are made up."""
 FITS = (32, 128)
 """Images on which an objective in closed form is solved, to tell what each of them takes."""
 _NEVER = 10**9
@@ -65,14 +62,20 @@ class Measured:
 class Bench:
     """Measures runs one after the other; what they share is measured once.
 
+    That is opening a dataset, building an encoder that the run before had, filling a cache, and a look at val, which
+    depends on the encoders and on what is frozen.
+
     Args:
         workspace: as for a run; nothing is written to its home.
         folder: for what training writes while it is measured.
+        tell: called with what of a run is measured, before each part of it.
     """
 
-    def __init__(self, workspace: Workspace, folder: Path) -> None:
-        self.workspace = replace(workspace, home=folder)
-        self.datasets: dict[str, OpenDataset] = {}
+    def __init__(self, workspace: Workspace, folder: Path, tell: Callable[[str], None]) -> None:
+        self.workspace, self.tell = replace(workspace, home=folder), tell
+        self.datasets: dict[str, tuple[OpenDataset, dict[str, Split]]] = {}
+        self.looks: dict[str, tuple[float, float]] = {}
+        self.builder = Builder()
         self.caches = Caches(folder, workspace.device)
 
     def measure(self, spec: RunSpec) -> Measured:
@@ -82,17 +85,19 @@ class Bench:
             HarnessError: of any kind, as the run itself would.
         """
         settle(self.workspace)
-        begun = time.monotonic()
-        key = f"{spec.dataset.name} {spec.protocol}"
+        self.tell("model")
+        begun, self.builder.saved = time.monotonic(), 0.0
+        key = f"{spec.dataset.name} {spec.protocol} {spec.limit}"
         if key not in self.datasets:
-            self.datasets[key] = open_dataset(spec.dataset, self.workspace.data, self.workspace.catalog)
-        dataset = self.datasets[key]
-        splits = {name: dataset.split(name, spec.limit) for name in SPLITS}
+            opened = open_dataset(spec.dataset, self.workspace.data, self.workspace.catalog)
+            self.datasets[key] = opened, {name: opened.split(name, spec.limit) for name in SPLITS}
+        dataset, splits = self.datasets[key]
         asked: list[FrozenPart] = []
-        stand_in = partial(_StandIn, asked)
-        model = build_model(spec, self.workspace, dataset, splits["train"], _silent, stand_in)
+        made, make = partial(MadeUp, asked), partial(self.builder, key)
+        model = build_model(spec, self.workspace, dataset, splits["train"], _silent, made, make)
         part = frozen_part(spec, model)
-        built = time.monotonic() - begun
+        built = time.monotonic() - begun + self.builder.saved
+        self.tell("caches")
         readings = self.caches.readings(spec, dataset, splits, model, part, asked)
         return _Run(self, spec, dataset, splits, model, part).measured(built, readings)
 
@@ -109,26 +114,30 @@ class _Run:
         model: Model,
         part: FrozenPart | None,
     ) -> None:
-        self.workspace, self.spec, self.dataset, self.splits = bench.workspace, spec, dataset, splits
-        self.model, self.part = model, part
+        self.bench, self.workspace, self.spec = bench, bench.workspace, spec
+        self.dataset, self.splits, self.model, self.part = dataset, splits, model, part
+        self.compiling = 0.0
 
     def measured(self, built: float, readings: tuple[Reading, ...]) -> Measured:
         spec, model = self.spec, self.model
+        frozen = tuple(spec.stage.freeze)
+        self.bench.tell("steps")
         closed = any(isinstance(loss, ClosedFormLoss) for loss in model.losses.values())
         epoch = self._closed() if closed else self._epoch()
-        look, caption = self._look()
+        reads = digest([read_key(spec.as_dict()), sorted(frozen), spec.dim])
+        if reads not in self.bench.looks:
+            self.bench.tell("look at val")
+            self.bench.looks[reads] = self._look()
+        look, caption = self.bench.looks[reads]
         captions = sum(len(split.captions) for split in self.splits.values())
-        frozen = tuple(spec.stage.freeze)
         state = {name: tensor.nbytes for name, tensor in model.root.state_dict().items()}
         spared = frozenset(
-            name
-            for name in state
-            if self.part is not None and name.startswith("image.") and matches(name, frozen)
+            name for name in model.steady(frozen) if self.part is not None and name.startswith("image.")
         )
         trained = sum(parameter.nbytes for parameter in model.root.parameters() if parameter.requires_grad)
         return Measured(
             cost=Cost(
-                prepare=built + captions * caption,
+                prepare=built + self.compiling + captions * caption,
                 epoch=epoch,
                 evaluation=look * len(self.splits["val"].records),
                 test=look * len(self.splits["test"].records),
@@ -141,8 +150,13 @@ class _Run:
         )
 
     def _gallery(self, name: str, images: int) -> Gallery:
-        """Open the first images of a split under one view."""
+        """Open the first images of a split under one view; features of a frozen part are made up."""
         split = Split(name, self.splits[name].records[:images])
+        part = self.part if name == "train" else part_at_test(self.part)
+        if part is not None and -1 not in part.shape:
+            count, device = len(split.records), self.workspace.device
+            features = FeatureInputs(made_up(part, count, count)[None].to(device))
+            return Gallery(split, features, prepare_captions(self.model.text, split.captions, device))
         one = replace(self.spec, stage=self.spec.stage.model_copy(update={"views": 1}))
         opened = open_galleries(
             one, self.workspace, self.dataset, {name: split}, self.model, self.part, _silent
@@ -166,10 +180,13 @@ class _Run:
         stage = stage.model_copy(
             update={"epochs": _NEVER, "evaluate_every": _NEVER, "patience": None, "lr": stage.lr * 1e-6}
         )
+        begun = time.monotonic()
         with contextlib.suppress(_Enough):
             train(self._task(gallery, replace(self.spec, stage=stage), mark))
         steps = marks[WARM - 1 :] if len(marks) > WARM else marks
         seconds = (steps[-1] - steps[0]) / (len(steps) - 1)
+        if self.workspace.compile:
+            self.compiling = max(marks[0] - begun - seconds, 0.0)
         return seconds * max(-(-total // batch), 1)
 
     def _closed(self) -> float:
@@ -217,31 +234,6 @@ class _Run:
 
 class _Enough(BaseException):
     """Leaves a training whose steps have been measured. No error: nothing catches it by accident."""
-
-
-class _StandIn(Pretrained):
-    """Makes features up, with few different rows: clustering them takes next to no time. Nothing is remembered.
-
-    Args:
-        asked: gets the frozen part, if a component asks for its features.
-    """
-
-    def __init__(self, asked: list[FrozenPart], *run: Any) -> None:
-        super().__init__(*run)
-        self.asked = asked
-
-    def features(self) -> Tensor:
-        import numpy as np
-        import torch
-
-        part = self.part()
-        self.asked.append(part)
-        rows = np.random.default_rng(0).standard_normal((8, *part.shape), dtype=np.float32)
-        count = len(self.split.records)
-        return torch.from_numpy(np.ascontiguousarray(np.resize(rows, (count, *part.shape))))
-
-    def remember(self, key: str, compute: Callable[[], Tensor]) -> Tensor:
-        return compute()
 
 
 def _silent(phase: str, done: int, total: int, note: str) -> None:

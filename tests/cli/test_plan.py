@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections import namedtuple
 from collections.abc import Callable
@@ -35,6 +36,20 @@ def test_a_plan_tells_time_and_disk_before_anything_starts(invoke: Invoke, tmp_p
         "measuring 2/3: variant=direct",
         "measuring 3/3: variant=closed",
     ]
+    assert re.search(
+        r"^measured in [0-9.]+ s: model 3x, caches 3x, steps 3x, look at val \dx$", err, re.MULTILINE
+    )
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_estimate_may_be_of_compiled_steps(invoke: Invoke, toy_log: Any) -> None:
+    code, out, err = invoke(*PLAN, "one", "--compile", "eager")
+    assert code == 0, err
+    assert "from steps of 1 combinations measured now" in out
+    assert invoke("run", *PLAN[1:], "seeds", "--seed", "0", "--compile", "eager")[0] == 0
+    for compiled, source in (("eager", "stored"), ("", "measured")):
+        told = json.loads(invoke(*PLAN, "seeds", "--compile", compiled, "--json")[1])["estimate"]
+        assert [run["source"] for run in told["runs"].values()] == [source]
 
 
 def test_a_busy_machine_is_said(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:

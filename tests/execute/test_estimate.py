@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import safe_open
 
 from harness.execute.costs import Cost, cost_key, known_costs
 from harness.execute.estimate import Estimate, estimate
+from harness.execute.measure import Bench
 from harness.registry import Stage
 from harness.store import Store
 
@@ -76,6 +80,51 @@ def test_runs_that_differ_in_seed_and_schedule_share_a_measurement(
         for run in toy.plan(("axes: {seed: [0, 1]}", axes), matrix="seeds", only={"variant": ["a", "b"]}).runs
     }
     assert by_epochs[40] > by_epochs[4]
+
+
+def test_what_runs_share_is_measured_once(toy: Any, toy_log: Any, guess: Any) -> None:
+    axes = (
+        "axes: {variant: {a: {}, b: {stage.batch: 5}, c: {text.fault: none}, d: {loss.contrast.scale: 4.0}}}"
+    )
+    told: list[str] = []
+    plan = toy.plan(("axes: {seed: [0, 1]}", axes), matrix="seeds")
+    found = estimate(plan, toy.workspace(), lambda *_: None, told.append)
+    assert found.measured == 4
+    assert Counter(told) == {"model": 4, "caches": 4, "steps": 4, "look at val": 2}
+    # The first is a look at val by words of a size that two others have.
+    assert told[:4] == ["model", "caches", "steps", "look at val"]
+    assert len(toy_log.events("training")) == 4
+
+
+def test_features_are_made_up_where_only_time_is_asked(toy: Any, toy_log: Any, guess: Any) -> None:
+    guess(toy.plan(matrix="one", limit=12))
+    # Those that tell what filling the cache takes, and one batch before.
+    assert sum(int(event.split()[1]) for event in toy_log.events("compute")) == 1 + 12
+
+
+def test_finished_runs_that_were_compiled_tell_of_those_alone(toy: Any, guess: Any) -> None:
+    toy.execute(toy.plan(matrix="seeds", only={"seed": ["0"]}))
+    plan = toy.plan(matrix="seeds")
+    assert guess(plan)[1] == []
+    assert guess(plan, compile="eager")[1] == [plan.runs[1].fingerprint]
+
+
+@pytest.mark.parametrize("freeze", ["image.backbone.*", "image.*"])
+def test_what_is_foreseen_to_be_stored_is_stored(shapes: Any, tmp_path: Path, freeze: str) -> None:
+    """Frozen whole, the image path still moves the statistics of its head, which a run stores."""
+    text = (shapes.folder / "registry.yaml").read_text(encoding="utf-8")
+    registry = tmp_path / "registry.yaml"
+    registry.write_text(
+        text.replace("freeze: [image.backbone.*], epochs: 1", f"freeze: [{freeze}], epochs: 1"),
+        encoding="utf-8",
+    )
+    workspace = replace(shapes.workspace, home=tmp_path / "home")
+    plan = shapes.make(registry, workspace, only={"variant": ["one"]})
+    measured = Bench(workspace, tmp_path / "bench", lambda part: None).measure(plan.runs[0])
+    shapes.execute(plan, workspace)
+    (folder,) = (workspace.home / "runs").iterdir()
+    with safe_open(folder / "weights.safetensors", framework="numpy") as file:
+        assert set(file.keys()) == measured.sizes.keys() - measured.spared
 
 
 def test_features_are_counted_once_and_no_more_when_they_are_cached(

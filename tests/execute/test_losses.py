@@ -14,8 +14,11 @@ from torch import nn
 from harness.errors import InputError, Interrupted
 from harness.execute.assemble import placed
 from harness.execute.estimate import estimate
+from harness.inputs import FeatureInputs
+from harness.model import Model
+from harness.protocols import Record, Split
 from harness.ranking import collapsed, normalize
-from harness.step import Numerics
+from harness.step import Numerics, Step
 
 MINED = ("contrast: {use: contrast}", "contrast: {use: mined, candidates: 5}")
 ASKING = ("contrast: {use: contrast}", "contrast: {use: asking}")
@@ -207,6 +210,25 @@ def test_a_compiled_step_gives_the_same_weights(toy: Any, tmp_path: Path) -> Non
     assert outcome.result.provenance["compile"] == "aot_eager"
     compiled = weights(toy, fingerprint)
     assert all(abs(plain[name] - compiled[name]).max() < 1e-4 for name in plain)
+
+
+def test_the_runs_of_a_matrix_are_compiled_however_many_came_before() -> None:
+    """Dynamo leaves a function uncompiled that it has compiled for eight other models."""
+    compiled = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        compiled.append(graph)
+        return graph.forward
+
+    torch._dynamo.register_backend(backend, name="counting")
+    split = Split("train", (Record(image="i", split="train", captions=("x",)),))
+    for layers in range(1, 11):
+        text = nn.Sequential(*(nn.Linear(2, 2) for _ in range(layers)))
+        model = Model(nn.ModuleDict({"image": nn.Identity(), "text": text, "loss": nn.ModuleDict()}), {})
+        images = FeatureInputs(torch.ones(1, 1, 2))
+        step = Step(model, images, split, torch.ones(1, 2), seed=0, numerics=Numerics(compile="counting"))
+        assert torch.allclose(step.embed_text(torch.ones(3, 2)), text(torch.ones(3, 2)))
+        assert len(compiled) == layers
 
 
 def test_an_unknown_precision_is_refused() -> None:
