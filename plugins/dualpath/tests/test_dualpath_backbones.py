@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pytest
+import timm
 import torch
 from timm.models import VisionTransformer
 from torch import nn
@@ -22,6 +25,7 @@ class Expected:
         parameters: those of the network as published, less its classifier of 1,000 classes.
         tail: starts of the names of what a stage trains that fine-tunes the end of it.
         cut, shape: where the rest ends, and the activations there for a view of `size` pixels.
+        narrow: options of timm that make what lies behind the cut smaller, where that is most of it.
     """
 
     backbone: str
@@ -31,10 +35,19 @@ class Expected:
     cut: str
     shape: tuple[int, ...]
     size: int = 64  # a tenth of the time of 224
+    narrow: Mapping[str, int] = field(default_factory=dict)
 
 
 BACKBONES = [
-    Expected("vgg19", 4096, 143_667_240 - 4_097_000, ("pre_logits.",), "features", (512, 2, 2)),
+    Expected(
+        "vgg19",
+        4096,
+        143_667_240 - 4_097_000,
+        ("pre_logits.",),
+        "features",
+        (512, 2, 2),
+        narrow={"num_features": 256},
+    ),
     Expected("resnet50", 2048, 25_557_032 - 2_049_000, ("layer4.",), "layer3", (1024, 4, 4)),
     Expected("resnet152", 2048, 60_192_808 - 2_049_000, ("layer4.",), "layer3", (1024, 4, 4)),
     Expected(
@@ -82,8 +95,11 @@ def test_the_resnet_path_of_the_paper() -> None:
 
 
 @by_name
-def test_the_end_is_fine_tuned_on_cached_activations(expected: Expected) -> None:
+def test_the_end_is_fine_tuned_on_cached_activations(
+    expected: Expected, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
+    monkeypatch.setattr(timm, "create_model", partial(timm.create_model, **expected.narrow))
     model = ImageCNN(dim=8, backbone=expected.backbone, weights=None, hidden=16)
     model.views = replace(model.views, height=expected.size, width=expected.size)
     if isinstance(model.backbone, VisionTransformer):
