@@ -35,7 +35,7 @@ class Expected:
     cut: str
     shape: tuple[int, ...]
     size: int = 64  # a tenth of the time of 224
-    narrow: Mapping[str, int] = field(default_factory=dict)
+    narrow: Mapping[str, float] = field(default_factory=dict)
 
 
 BACKBONES = [
@@ -46,7 +46,7 @@ BACKBONES = [
         ("pre_logits.",),
         "features",
         (512, 2, 2),
-        narrow={"num_features": 256},
+        narrow={"mlp_ratio": 1 / 32},
     ),
     Expected("resnet50", 2048, 25_557_032 - 2_049_000, ("layer4.",), "layer3", (1024, 4, 4)),
     Expected("resnet152", 2048, 60_192_808 - 2_049_000, ("layer4.",), "layer3", (1024, 4, 4)),
