@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.leaderboard.groups import Group, names, statistic
+from harness.leaderboard.groups import Group, mark, names, statistic
 from harness.leaderboard.markdown import escape, pipe_table
 from harness.leaderboard.published import NONE
 from harness.leaderboard.tables import EVALUATOR, OTHER_PROTOCOL, cell, parameters, training
@@ -30,10 +30,9 @@ def reference(groups: Sequence[Group]) -> Group:
 def _table(groups: Sequence[Group], letters: Mapping[str, str]) -> str:
     base, cells = groups[0], []
     for group, name in zip(groups, names(groups), strict=True):
-        letter = f" \\[{letters[group.passport]}\\]" if letters else ""
         cells.append(
             [
-                (", ".join(escape(label) for label in group.labels) or NONE) + letter,
+                (", ".join(escape(label) for label in group.labels) or NONE) + mark(group, letters),
                 escape(name),
                 cell(group.statistic(f"{EVALUATOR}.i2t.recall@1", 100.0)),
                 cell(group.statistic(f"{EVALUATOR}.t2i.recall@1", 100.0)),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.leaderboard.effects import Cells, signed
-from harness.leaderboard.groups import Group
+from harness.leaderboard.groups import Group, mark
 from harness.leaderboard.markdown import escape, pipe_table
 from harness.leaderboard.paper import CERTAINTY, NOT_PRINTED, PaperTable
 from harness.leaderboard.published import NONE
@@ -91,10 +91,9 @@ def _title(column: str) -> str:
 def _measured(group: Group | None, evaluator: str, letters: Mapping[str, str]) -> list[str]:
     if group is None:
         return [NONE] * (len(MEASURED) + 2)
-    letter = f" \\[{letters[group.passport]}\\]" if letters else ""
     return [
         *(cell(group.statistic(f"{evaluator}.{column}", 100.0)) for column in MEASURED),
-        cell(group.rsum(evaluator)) + letter,
+        cell(group.rsum(evaluator)) + mark(group, letters),
         str(len(group.rows)),
     ]
 

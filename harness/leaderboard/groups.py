@@ -145,6 +145,11 @@ def passport_letters(groups: Iterable[Group]) -> dict[str, str]:
     return {key: _letter(place) for place, key in enumerate(sorted(keys, key=natural))}
 
 
+def mark(group: Group, letters: Mapping[str, str]) -> str:
+    """Return the letter of a group's protocol as it stands behind its name; empty where there is one protocol only."""
+    return f" \\[{letters[group.passport]}\\]" if letters else ""
+
+
 def protocol_notes(groups: Iterable[Group]) -> str:
     """Say which letter is which passport, and in which parts of the protocol they differ."""
     listed = list(groups)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.leaderboard.groups import Group, names, passport_letters
+from harness.leaderboard.groups import Group, mark, names, passport_letters
 from harness.leaderboard.markdown import escape, pipe_table
 from harness.leaderboard.tables import cell
 
@@ -81,8 +81,9 @@ def _table(judged: Judged, groups: Sequence[Group]) -> str:
     for group, name in zip(groups, names(groups), strict=True):
         figures = [group.statistic(f"{judged.evaluator}.{column}", 100.0) for column in judged.columns]
         if any(figures):
-            letter = f" \\[{letters[group.passport]}\\]" if letters else ""
             first = figures[0].mean if figures[0] else -1.0
-            rows.append((-first, [escape(name) + letter, *map(cell, figures), str(len(group.rows))]))
+            rows.append(
+                (-first, [escape(name) + mark(group, letters), *map(cell, figures), str(len(group.rows))])
+            )
     header = ["Method", *judged.columns.values(), "seeds"]
     return pipe_table(header, [row for _, row in sorted(rows)], figures=range(1, len(header))) if rows else ""

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.leaderboard.effects import signed
-from harness.leaderboard.groups import Group, passport_letters, protocol_notes
+from harness.leaderboard.groups import Group, mark, passport_letters, protocol_notes
 from harness.leaderboard.markdown import escape, pipe_table
 from harness.leaderboard.published import NONE
 from harness.leaderboard.ranks import Ranks
 from harness.leaderboard.rows import Row, natural
-from harness.leaderboard.tables import EVALUATOR, OTHER_PROTOCOL, cell, parameters, span, training
+from harness.leaderboard.tables import (
+    EVALUATOR,
+    OTHER_PROTOCOL,
+    cell,
+    certainty,
+    known,
+    parameters,
+    span,
+    training,
+)
 from harness.leaderboard.uncertainty import Uncertainty
 from harness.statistics import Cell, attribution
 
@@ -44,18 +53,14 @@ def matrix_sections(groups: Sequence[Group], ranks: Ranks) -> list[str]:
 
 
 def _cells(group: Group, axes: Sequence[str], certain: Uncertainty, letters: dict[str, str]) -> list[str]:
-    known = certain.of(group)
-    reach = NONE if known.interval is None else f"{known.interval.low:.1f} to {known.interval.high:.1f}"
-    letter = f" \\[{letters[group.passport]}\\]" if letters else ""
     return [
         *(escape(group.first.labels.get(axis, "")) or NONE for axis in axes),
         cell(group.statistic(f"{EVALUATOR}.i2t.recall@1", 100.0)),
         cell(group.statistic(f"{EVALUATOR}.t2i.recall@1", 100.0)),
-        cell(group.rsum(EVALUATOR)) + letter,
-        reach,
-        known.letters or NONE,
+        cell(group.rsum(EVALUATOR)) + mark(group, letters),
+        *certainty(certain.of(group)),
         str(len(group.rows)),
-        span([row.epochs for row in group.rows if row.epochs is not None]),
+        span(known(row.epochs for row in group.rows)),
         parameters(group),
         training(group),
     ]

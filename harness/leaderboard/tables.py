@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from harness.leaderboard.groups import Group, Statistic, names, passport_letters, protocol_notes, short
+from harness.leaderboard.groups import Group, Statistic, mark, names, passport_letters, protocol_notes, short
 from harness.leaderboard.markdown import escape, pipe_table
 from harness.leaderboard.published import LOST, MARKS, NONE, OTHER_SPLIT, Published
 from harness.leaderboard.uncertainty import Certainty, Uncertainty
@@ -69,7 +69,7 @@ def benchmark_table(
     letters = passport_letters(groups)
     lines = [_published(row) for row in published]
     for group, name in zip(groups, names(groups), strict=True):
-        told = (*_certainty(certain.of(group)), difference(group))
+        told = (*certainty(certain.of(group)), difference(group))
         lines.append(_measured(group, name, evaluator, letters, told))
     ordered = sorted(lines, key=lambda line: (-line.r1, line.cells))
     return pipe_table(HEADER, [line.cells for line in ordered], figures=_NUMERIC)
@@ -147,7 +147,8 @@ def _published(row: Published) -> Line:
     )
 
 
-def _certainty(known: Certainty) -> tuple[str, str]:
+def certainty(known: Certainty) -> tuple[str, str]:
+    """Return the cells of the interval and of the letters."""
     interval = known.interval
     reach = NONE if interval is None else f"{interval.low:.1f} to {interval.high:.1f}"
     return reach, known.letters or NONE
@@ -159,7 +160,6 @@ def _measured(
     """Return the line of a group; `told` has the interval, the letters and the difference."""
     interval, marks, difference = told
     row = group.first
-    letter = f" \\[{letters[group.passport]}\\]" if letters else ""
     figures = [
         group.statistic(f"{evaluator}.{column}", 1.0 if column.endswith("rank") else 100.0)
         for column in COLUMNS
@@ -171,7 +171,7 @@ def _measured(
     ]
     return Line(
         cells=(
-            f"**{escape(name)}**{letter}",
+            f"**{escape(name)}**{mark(group, letters)}",
             escape(row.visual) or NONE,
             escape(row.textual) or NONE,
             *(_cell(figure, column) for figure, column in zip(figures, COLUMNS, strict=True)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.leaderboard.groups import Group, names, passport_letters
+from harness.leaderboard.groups import Group, mark, names, passport_letters
 from harness.leaderboard.markdown import escape, pipe_table
 from harness.leaderboard.tables import cell
 
@@ -36,8 +36,7 @@ def twin_table(groups: Sequence[Group]) -> str:
             figures = [
                 group.statistic(keys[column], 100.0) if column in keys else None for column in ("", *columns)
             ]
-            letter = f" \\[{letters[group.passport]}\\]" if letters else ""
-            cells.append([escape(name) + letter, *map(cell, figures), str(len(group.rows))])
+            cells.append([escape(name) + mark(group, letters), *map(cell, figures), str(len(group.rows))])
     header = ["Method", "all", *map(escape, columns), "seeds"]
     return pipe_table(header, sorted(cells), figures=range(1, len(header))) if cells else ""
 
