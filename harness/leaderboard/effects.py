@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.leaderboard.groups import Group
-from harness.leaderboard.student import central_quantile
+from harness.statistics.student import central_quantile
 
 LEVEL = 0.95
 Verdict = Literal["holds", "does not hold", "cannot be told"]

@@ -45,3 +45,15 @@ def combined(terms: Iterable[tuple[float, float]]) -> Error:
     shares = [(variance / total, df) for variance, df in listed if variance]
     df = shares[0][1] if len(shares) == 1 else 1.0 / sum(share**2 / df for share, df in shares)
     return Error(se=math.sqrt(total), df=df)
+
+
+def central_quantile(level: float, df: float) -> float:
+    """Return the t whose interval [-t, t] holds `level` of the distribution: 2.447 for 0.95 and 6.
+
+    Args:
+        level: 0 < level < 1.
+        df: degrees of freedom, above 0.
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, (1.0 + level) / 2.0))
