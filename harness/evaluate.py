@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 BATCH = 256
+EMBEDDINGS, RANKS = "embeddings.safetensors", "ranks.parquet"
+"""Names of the files of a stored run that hold its ranking."""
 SIDES = ("i2t", "t2i")
 COUNTS = ("above", "tied", "matched")
 TILE = "tile_"
@@ -65,13 +68,9 @@ def judge(name: str, evaluator: Evaluator, ranking: Ranked) -> dict[str, float]:
     Raises:
         RunError: names the evaluator if it fails or returns a figure that is not a finite number.
     """
-    try:
+    with _blamed(name):
         figures: Any = evaluator.evaluate(ranking)
         values = {str(key): float(value) for key, value in dict(figures).items()}
-    except HarnessError:
-        raise
-    except Exception as error:
-        raise RunError(f"evaluator {name!r} failed: {type(error).__name__}: {error}") from error
     broken = [key for key, value in values.items() if not math.isfinite(value)]
     if broken:
         raise RunError(f"evaluator {name!r} returned a figure that is not finite: {', '.join(broken)}")
@@ -88,15 +87,11 @@ def per_query(name: str, evaluator: Evaluator, ranking: Ranked) -> tuple[Ints, I
 
     if not isinstance(evaluator, PerQuery):
         return None
-    try:
+    with _blamed(name):
         sides: Any = evaluator.ranks(ranking)
         if sides is None:
             return None
         i2t, t2i = (np.asarray(side) for side in sides)
-    except HarnessError:
-        raise
-    except Exception as error:
-        raise RunError(f"evaluator {name!r} failed: {type(error).__name__}: {error}") from error
     for side, ids in ((i2t, ranking.split.image_ids), (t2i, ranking.split.caption_ids)):
         if side.shape != (len(ids),) or not np.issubdtype(side.dtype, np.integer) or side.min(initial=1) < 1:
             raise RunError(
@@ -104,6 +99,17 @@ def per_query(name: str, evaluator: Evaluator, ranking: Ranked) -> tuple[Ints, I
                 f"{len(ids)} queries"
             )
     return i2t.astype(np.int64), t2i.astype(np.int64)
+
+
+@contextlib.contextmanager
+def _blamed(name: str) -> Iterator[None]:
+    """Name the evaluator in whatever its code raises."""
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise RunError(f"evaluator {name!r} failed: {type(error).__name__}: {error}") from error
 
 
 def write_ranks(path: Path, ranking: Ranked) -> None:

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.durable import durable, sync_folder, unwritable
 from harness.errors import StoreError
+from harness.queries import FILE as QUERIES
+from harness.queries import Queries, read_queries
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,6 +135,16 @@ class Store:
         from safetensors.torch import load_file
 
         return dict(load_file(self.checked(fingerprint, "weights.safetensors")))
+
+    def queries(self, fingerprint: str) -> Queries | None:
+        """Read the ranks of every query that a run keeps; ``None`` where it keeps none.
+
+        Raises:
+            StoreError: names the file if it is damaged.
+        """
+        if not (self.runs / fingerprint / QUERIES).is_file():
+            return None
+        return read_queries(self.checked(fingerprint, QUERIES))
 
     def publish(self, result: Result, write: Callable[[Path], None]) -> None:
         """Store a run: `write` puts its files into a temporary folder, which then takes its place in one rename.

@@ -64,13 +64,12 @@ def show(
 
 def _protocol(result: Result) -> list[list[str]]:
     """Return the passport as the leaderboards have it, and its parts."""
-    from harness.execute.republish import identity_of
+    from harness.execute.rows import identities
     from harness.passport import passport, with_figures
 
     if not result.protocol:
         return [["passport", result.passport]]
-    told = {name: identity_of(name, entry) for name, entry in result.figures.items()}
-    parts = with_figures(result.protocol, told)
+    parts = with_figures(result.protocol, identities(result.figures))
     return [["passport", passport(parts)], *([f"  {name}", text] for name, text in parts.items())]
 
 

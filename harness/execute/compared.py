@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, InputError, StoreError
+from harness.evaluate import EMBEDDINGS, RANKS, read_ranking
 from harness.passport import SAME_TRUTH, differing
 from harness.statistics import Sample
 from harness.store import Result, Store
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from harness.protocols import Split
 
     Ints = npt.NDArray[np.int64]
-
-RANKS, EMBEDDINGS = "ranks.parquet", "embeddings.safetensors"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -159,11 +158,9 @@ def _owners(fingerprint: str, image_ids: Sequence[str], caption_ids: Sequence[st
 
 def _of_evaluator(store: Store, fingerprint: str, evaluator: str) -> tuple[Ints, Ints]:
     from harness.errors import nearest
-    from harness.queries import FILE, read_queries
 
-    kept: Mapping[str, tuple[Ints, Ints]] = {}
-    if (store.folder(fingerprint) / FILE).is_file():
-        kept = read_queries(store.checked(fingerprint, FILE)).ranks
+    queries = store.queries(fingerprint)
+    kept: Mapping[str, tuple[Ints, Ints]] = queries.ranks if queries is not None else {}
     if evaluator not in kept:
         has = f"it keeps those of: {', '.join(kept)}" if kept else "it keeps none"
         raise InputError(
@@ -186,8 +183,6 @@ def _split(image_ids: Sequence[str], owner: Ints) -> Split:
 
 def _of_folds(store: Store, fingerprint: str, split: Split, folds: int) -> tuple[Ints, Ints]:
     import numpy as np
-
-    from harness.evaluate import read_ranking
 
     images = len(split.records)
     if images % folds:

@@ -25,7 +25,7 @@ def gallery_bytes(split: Split, dim: int, folder: Path) -> int:
     """
     import numpy as np
 
-    from harness.evaluate import write_ranks
+    from harness.evaluate import RANKS, write_ranks
 
     images, captions = len(split.records), len(split.captions)
     random = np.random.default_rng(0)
@@ -36,7 +36,7 @@ def gallery_bytes(split: Split, dim: int, folder: Path) -> int:
 
     none = np.empty((0, dim), dtype=np.float32)
     i2t, t2i = spread(images, captions), spread(captions, images)
-    path = folder / "ranks.parquet"
+    path = folder / RANKS
     write_ranks(path, Ranked(split=split, image=none, text=none, i2t=i2t, t2i=t2i))
     ids = json.dumps({"image": split.image_ids, "text": split.caption_ids})
     return path.stat().st_size + 4 * dim * (images + captions) + len(ids)

@@ -12,7 +12,7 @@ from typing import Any
 from harness.build import check
 from harness.data import OpenDataset, open_dataset
 from harness.errors import HarnessError, InputError
-from harness.evaluate import write_embeddings, write_ranks
+from harness.evaluate import EMBEDDINGS, RANKS, write_embeddings, write_ranks
 from harness.execute.aligned import align_ranks, rank_embeddings
 from harness.execute.foreign import Embeddings, ForeignRanks, read_foreign
 from harness.execute.outcome import Workspace
@@ -21,7 +21,7 @@ from harness.execute.ranks_only import EmbeddingsNeededError
 from harness.execute.registered import dataset_part, evaluator_part, usual_evaluators
 from harness.execute.score import Judgment, judged, merged
 from harness.execute.settings import settle
-from harness.execute.stored import EMBEDDINGS, IMPORT, RANKS
+from harness.execute.stored import IMPORT
 from harness.passport import IMAGE_VIEW, PREPROCESSING, SCORES, TEXT_VIEW, gallery, passport
 from harness.plan import Part
 from harness.plan.fingerprint import digest

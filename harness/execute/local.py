@@ -10,6 +10,7 @@ from typing import Literal
 
 from harness.durable import Waiting, hold
 from harness.errors import HarnessError, Interrupted
+from harness.evaluate import EMBEDDINGS, RANKS
 from harness.execute.outcome import Listener, Outcome, Workspace
 from harness.execute.run import perform
 from harness.execute.score import lacking, score
@@ -103,7 +104,7 @@ def _stored(run: RunSpec, cells: list[Cell], plan: Plan, store: Store, listener:
     if not damaged:
         result = store.result(run.fingerprint)
         if any(lacking(result, cell.evaluators) for cell in cells):
-            damaged = store.damage(run.fingerprint, {"embeddings.safetensors", "ranks.parquet"})
+            damaged = store.damage(run.fingerprint, {EMBEDDINGS, RANKS})
         if not damaged:
             return result
     for path in damaged:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from harness.execute.rows import ROWS, identity
+from harness.execute.rows import ROWS, identities, keep_ranks, metrics_of
 from harness.leaderboard import Ranks, Row, merge_rows, read_rows, write
-from harness.plan import Part
-from harness.queries import FILE
 from harness.store import Result, Store
 
 
@@ -30,7 +27,7 @@ def republish(results: Sequence[Result], asked: Collection[str], store: Store, f
     ]
     merge_rows(folder / ROWS, fresh)
     for row in fresh:
-        keep_ranks(row.fingerprint, store, folder)
+        keep_ranks(row.fingerprint, store, Ranks(folder))
     return write(folder)
 
 
@@ -39,30 +36,11 @@ def refreshed(row: Row, result: Result, asked: Collection[str] = ()) -> Row:
     # Rows of versions that did not name evaluators: those whose figures they have.
     shown = row.evaluators or [n for n in result.figures if any(m.startswith(f"{n}.") for m in row.metrics)]
     names = [name for name in dict.fromkeys([*shown, *asked]) if name in result.figures]
+    judged = {name: result.figures[name] for name in names}
     stale = tuple(f"{name}." for name in names)
     kept = {name: value for name, value in row.metrics.items() if not name.startswith(stale)}
     return replace(
         row,
-        metrics=kept | metrics_of(result, names),
-        evaluators={**row.evaluators, **{name: identity_of(name, result.figures[name]) for name in names}},
+        metrics=kept | metrics_of(judged),
+        evaluators={**row.evaluators, **identities(judged)},
     )
-
-
-def metrics_of(result: Result, names: Collection[str]) -> dict[str, float]:
-    """Return the figures of evaluators as a row has them."""
-    return {
-        f"{name}.{figure}": float(value)
-        for name in names
-        for figure, value in result.figures[name]["values"].items()
-    }
-
-
-def identity_of(name: str, entry: Mapping[str, Any]) -> str:
-    """Name an evaluator, as its entry among the figures of a result tells, for people and for comparison."""
-    return identity(Part(name=name, use=entry["use"], revision=entry["revision"], params=entry["params"]))
-
-
-def keep_ranks(fingerprint: str, store: Store, folder: Path) -> None:
-    """Put the ranks of a stored run beside the rows, where it has any."""
-    if (store.folder(fingerprint) / FILE).is_file():
-        Ranks(folder).keep(fingerprint, store.checked(fingerprint, FILE).read_bytes())

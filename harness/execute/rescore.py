@@ -6,7 +6,6 @@ import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.build import check
@@ -22,7 +21,7 @@ from harness.execute.settings import settle
 from harness.execute.stored import needed_files, open_stored, read_stored
 from harness.plan import Part, canonical
 from harness.protocols import Split
-from harness.queries import FILE, Queries, read_queries, write_queries
+from harness.queries import FILE, Queries, write_queries
 from harness.registry import Registry
 from harness.store import Result, Store
 
@@ -199,12 +198,11 @@ class Rescorer:
 
     def _differ(self, result: Result, queries: Queries) -> bool:
         """Tell whether the ranks behind the figures are others than those that are stored."""
-        path: Path = self.store.folder(result.fingerprint) / FILE
-        if not path.is_file():
-            return True
-        kept = read_queries(path).ranks
-        return kept.keys() != queries.ranks.keys() or any(
-            not _equal(kept[name], ranks) for name, ranks in queries.ranks.items()
+        kept = self.store.queries(result.fingerprint)
+        return (
+            kept is None
+            or kept.ranks.keys() != queries.ranks.keys()
+            or any(not _equal(kept.ranks[name], ranks) for name, ranks in queries.ranks.items())
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.data import OpenDataset, open_dataset, protocol_of
 from harness.decoded import shrunk, stored_size
 from harness.errors import DataError, HarnessError, InputError, RunError, StoreError
+from harness.evaluate import EMBEDDINGS
 from harness.execute.assemble import build_model, frozen_part, part_at_test
 from harness.execute.outcome import Workspace
 from harness.execute.settings import settle
@@ -287,7 +288,7 @@ def _compare(restored: Restored, store: Store) -> None:
 
     record = restored.dataset.split("test", restored.spec.limit).records[0]
     fingerprint = restored.result.fingerprint
-    with safe_open(store.checked(fingerprint, "embeddings.safetensors"), framework="numpy") as file:
+    with safe_open(store.checked(fingerprint, EMBEDDINGS), framework="numpy") as file:
         image = file.get_slice("image")[:1]
         text = file.get_slice("text")[: len(record.captions)]
     own = restored.embed_captions(restored.prepare(record.captions), record.captions)

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from harness.execute.outcome import Outcome
 from harness.leaderboard import (
@@ -21,11 +22,14 @@ from harness.leaderboard import (
     write,
     write_curves,
 )
-from harness.plan import Part, RunSpec
+from harness.plan import RunSpec
 from harness.queries import FILE
 from harness.store import Store
 
 ROWS = "results.jsonl"
+
+Figures = Mapping[str, Mapping[str, Any]]
+"""Of a result: evaluator -> component, revision, parameters and values."""
 
 
 def publish_rows(
@@ -43,7 +47,10 @@ def publish_rows(
     recipe = recipes(runs)
     rows = merge_rows(folder / ROWS, [row_of(outcome, recipe) for outcome in done])
     store, kept = Store(home), read_curves(folder)
-    _keep_ranks(rows, done, store, Ranks(folder))
+    ranks = Ranks(folder)
+    for outcome in done:
+        keep_ranks(outcome.cell.run.fingerprint, store, ranks)
+    ranks.drop_orphans(rows)
     for dataset in sorted({outcome.cell.run.dataset.name for outcome in done}):
         # A curve stays as long as a row speaks of it, also when its run lies in another store.
         old = kept.get(dataset, ())
@@ -58,14 +65,10 @@ def publish_rows(
     return write(folder)
 
 
-def _keep_ranks(rows: Sequence[Row], done: Sequence[Outcome], store: Store, ranks: Ranks) -> None:
-    """Put the ranks of every query beside the rows, and drop those whose row another one replaced."""
-    for outcome in done:
-        fingerprint = outcome.cell.run.fingerprint
-        if (store.folder(fingerprint) / FILE).is_file():
-            ranks.keep(fingerprint, store.checked(fingerprint, FILE).read_bytes())
-    for path in ranks.orphans(rows):
-        path.unlink()
+def keep_ranks(fingerprint: str, store: Store, ranks: Ranks) -> None:
+    """Put the ranks of a stored run beside the rows, where it has any."""
+    if (store.folder(fingerprint) / FILE).is_file():
+        ranks.keep(fingerprint, store.checked(fingerprint, FILE).read_bytes())
 
 
 def recipes(runs: Sequence[RunSpec]) -> dict[str, str]:
@@ -82,11 +85,7 @@ def row_of(outcome: Outcome, recipe: Mapping[str, str]) -> Row:
     cell, result = outcome.cell, outcome.result
     if result is None:
         raise ValueError("a failed cell has no row")
-    metrics = {
-        f"{evaluator.name}.{figure}": float(value)
-        for evaluator in cell.evaluators
-        for figure, value in result.figures[evaluator.name]["values"].items()
-    }
+    shown = {evaluator.name: result.figures[evaluator.name] for evaluator in cell.evaluators}
     return Row(
         matrix=cell.matrix,
         labels=dict(cell.labels),
@@ -99,7 +98,7 @@ def row_of(outcome: Outcome, recipe: Mapping[str, str]) -> Row:
         fingerprint=result.fingerprint,
         passport=result.passport,
         seed=cell.run.seed,
-        metrics=metrics,
+        metrics=metrics_of(shown),
         val_rsum=result.val_rsum,
         images=result.images,
         captions=result.captions,
@@ -115,15 +114,30 @@ def row_of(outcome: Outcome, recipe: Mapping[str, str]) -> Row:
         source_revision=result.provenance["revision"],
         recipe=recipe[result.fingerprint],
         protocol=dict(result.protocol),
-        evaluators={evaluator.name: identity(evaluator) for evaluator in cell.evaluators},
+        evaluators=identities(shown),
         limit=result.limit,
     )
 
 
-def identity(evaluator: Part) -> str:
-    """Name an evaluator with all that changes its figures, for people and for comparison."""
-    settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in sorted(evaluator.params.items()))
-    return f"{evaluator.use} {evaluator.revision}" + (f" ({settings})" if settings else "")
+def metrics_of(figures: Figures) -> dict[str, float]:
+    """Return the figures of a result's evaluators as a row has them: ``<evaluator>.<figure>``."""
+    return {
+        f"{name}.{figure}": float(value)
+        for name, entry in figures.items()
+        for figure, value in entry["values"].items()
+    }
+
+
+def identities(figures: Figures) -> dict[str, str]:
+    """Name each evaluator of a result with all that changes its figures, for people and for comparison."""
+    return {
+        name: _identity(entry["use"], entry["revision"], entry["params"]) for name, entry in figures.items()
+    }
+
+
+def _identity(use: str, revision: int, params: Mapping[str, Any]) -> str:
+    settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in sorted(params.items()))
+    return f"{use} {revision}" + (f" ({settings})" if settings else "")
 
 
 def public(command: str) -> str:

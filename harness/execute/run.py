@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.data import open_dataset
 from harness.errors import TrainingError
-from harness.evaluate import embed, rank, write_embeddings, write_ranks
+from harness.evaluate import EMBEDDINGS, RANKS, embed, rank, write_embeddings, write_ranks
 from harness.execute.assemble import build_model, frozen_part, inherit, open_galleries
 from harness.execute.outcome import Listener, Workspace
 from harness.execute.provenance import PeakMemory, hardware, versions
@@ -120,8 +120,8 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listene
 
         weights = {name: t.contiguous().cpu() for name, t in model.state(unsaved).items()}
         save_file(weights, folder / "weights.safetensors")
-        write_embeddings(folder / "embeddings.safetensors", ranking)
-        write_ranks(folder / "ranks.parquet", ranking)
+        write_embeddings(folder / EMBEDDINGS, ranking)
+        write_ranks(folder / RANKS, ranking)
         lines = [json.dumps(row, sort_keys=True, allow_nan=False) + "\n" for row in trained.history]
         (folder / "history.jsonl").write_text("".join(lines), encoding="utf-8")
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from harness.build import build
 from harness.catalog import Catalog
 from harness.data import open_dataset
-from harness.evaluate import judge, per_query, read_ranking
+from harness.evaluate import judge, per_query
 from harness.execute.outcome import Workspace
+from harness.execute.stored import read_stored
 from harness.plan import Part, RunSpec
-from harness.queries import FILE, Queries, read_queries, write_queries
+from harness.queries import FILE, Queries, write_queries
 from harness.ranking import Ranked
 from harness.store import Result, Store
 
@@ -33,11 +34,7 @@ def score(
     if not missing:
         return result
     dataset = open_dataset(spec.dataset, workspace.data, workspace.catalog)
-    ranking = read_ranking(
-        store.checked(result.fingerprint, "embeddings.safetensors"),
-        store.checked(result.fingerprint, "ranks.parquet"),
-        dataset.split("test", spec.limit),
-    )
+    ranking = read_stored(result, dataset.split("test", spec.limit), store)
     found = {
         name: judged(name, part, ranking, dataset.source, workspace.catalog) for name, part in missing.items()
     }
@@ -72,7 +69,8 @@ def merged(
         store: holds the ranks behind the judgments that stay; ``None`` if there are none.
     """
     figures: dict[str, Mapping[str, Any]] = {**result.figures, **{n: j.entry for n, j in found.items()}}
-    kept = _stored_ranks(store, result) if store is not None else {}
+    stored = store.queries(result.fingerprint) if store is not None else None
+    kept = stored.ranks if stored is not None else {}
     ranks = {
         name: counted for name, counted in kept.items() if name not in found and figures[name].get("ranked")
     } | {name: judgment.ranks for name, judgment in found.items() if judgment.ranks is not None}
@@ -97,10 +95,3 @@ def _identity(part: Part) -> dict[str, Any]:
         json.dumps({"use": part.use, "revision": part.revision, "params": dict(part.params)})
     )
     return identity
-
-
-def _stored_ranks(store: Store, result: Result) -> Mapping[str, Any]:
-    path: Path = store.folder(result.fingerprint) / FILE
-    if not path.is_file():
-        return {}
-    return read_queries(store.checked(result.fingerprint, FILE)).ranks

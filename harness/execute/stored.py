@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.data import OpenDataset, open_dataset, protocol_of
 from harness.errors import StoreError
-from harness.evaluate import read_ranking
+from harness.evaluate import EMBEDDINGS, RANKS, read_ranking
 from harness.execute.outcome import Workspace
 from harness.execute.ranks_only import read_ranks_only
 from harness.passport import GALLERY, gallery
@@ -19,7 +19,6 @@ from harness.ranking import Ranked
 from harness.specs import DatasetSpec
 from harness.store import Result, Store
 
-EMBEDDINGS, RANKS = "embeddings.safetensors", "ranks.parquet"
 IMPORT = "import"
 """Kind, in its specification, of a run whose embeddings or ranks another code wrote."""
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.execute.republish import identity_of, keep_ranks, metrics_of
-from harness.execute.rows import ROWS, public
+from harness.execute.rows import ROWS, identities, keep_ranks, metrics_of, public
 from harness.leaderboard import Ranks, Row, merge_rows, read_rows, write
 from harness.leaderboard.tables import IMPORTED
 from harness.store import Result, Store
@@ -20,9 +19,9 @@ def publish_imported(result: Result, store: Store, folder: Path) -> list[Path]:
     """
     row = row_of_imported(result)
     rows = merge_rows(folder / ROWS, [row])
-    keep_ranks(result.fingerprint, store, folder)
-    for path in Ranks(folder).orphans(rows):
-        path.unlink()
+    ranks = Ranks(folder)
+    keep_ranks(result.fingerprint, store, ranks)
+    ranks.drop_orphans(rows)
     return write(folder)
 
 
@@ -59,7 +58,7 @@ def row_of_imported(result: Result) -> Row:
         fingerprint=result.fingerprint,
         passport=result.passport,
         seed=spec.get("seed", 0),
-        metrics=metrics_of(result, result.figures),
+        metrics=metrics_of(result.figures),
         val_rsum=None,
         images=result.images,
         captions=result.captions,
@@ -75,6 +74,6 @@ def row_of_imported(result: Result) -> Row:
         source_revision=result.provenance["revision"],
         recipe=spec["recipe"],
         protocol=dict(result.protocol),
-        evaluators={name: identity_of(name, entry) for name, entry in result.figures.items()},
+        evaluators=identities(result.figures),
         source=spec["source"],
     )

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.export.readings import Reading, reading
-from harness.queries import FILE, read_queries
 from harness.specs import Scale
-from harness.statistics import Interval, Sample, bootstrap
+from harness.statistics import Interval, bootstrap, samples
 from harness.store import Result, Store
 
 WITHIN = 5e-4
@@ -123,11 +122,9 @@ def _name(spec: Mapping[str, Any]) -> str:
 
 def _intervals(store: Store, fingerprint: str) -> dict[str, tuple[dict[str, float], dict[str, Interval]]]:
     """Return by evaluator the figures that follow from its ranks, and their intervals."""
-    if not (store.folder(fingerprint) / FILE).is_file():
-        return {}
-    queries = read_queries(store.checked(fingerprint, FILE))
-    samples = {n: Sample(i2t=i2t, t2i=t2i, owner=queries.owner) for n, (i2t, t2i) in queries.ranks.items()}
-    return {name: (sample.figures(), bootstrap([sample])) for name, sample in samples.items()}
+    queries = store.queries(fingerprint)
+    found = samples(queries) if queries is not None else {}
+    return {name: (sample.figures(), bootstrap([sample])) for name, sample in found.items()}
 
 
 def _scores(

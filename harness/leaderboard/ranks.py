@@ -11,7 +11,7 @@ from harness.durable import durable
 from harness.errors import StoreError
 from harness.leaderboard.rows import Row
 from harness.queries import read_queries
-from harness.statistics import RSUM, Sample
+from harness.statistics import RSUM, Sample, samples
 
 FOLDER = "ranks"
 WITHIN = 5e-4
@@ -47,6 +47,11 @@ class Ranks:
         known = {row.fingerprint for row in rows}
         return [path for path in sorted(self.folder.glob("*.npz")) if path.stem not in known]
 
+    def drop_orphans(self, rows: Iterable[Row]) -> None:
+        """Remove the files of rows that others replaced."""
+        for path in self.orphans(rows):
+            path.unlink()
+
     def keep(self, fingerprint: str, stored: bytes) -> None:
         """Put the file of a stored run here; a file of the same bytes is left alone."""
         path = self.folder / f"{fingerprint}.npz"
@@ -58,18 +63,15 @@ class Ranks:
         path = self.folder / f"{row.fingerprint}.npz"
         if not path.is_file():
             return {}
-        queries = read_queries(path)
-        samples = {
-            name: Sample(i2t=i2t, t2i=t2i, owner=queries.owner) for name, (i2t, t2i) in queries.ranks.items()
-        }
-        for name, sample in samples.items():
+        found = samples(read_queries(path))
+        for name, sample in found.items():
             wrong = _disagreement(row, name, sample)
             if wrong:
                 raise StoreError(
                     f"results.jsonl and {path} disagree on run {row.fingerprint}: {', '.join(wrong)}",
                     hint=_HINT,
                 )
-        return samples
+        return found
 
 
 def _disagreement(row: Row, evaluator: str, sample: Sample) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.data import OpenDataset
 from harness.errors import HarnessError, StoreError
+from harness.evaluate import EMBEDDINGS, RANKS
 from harness.leaks.findings import Finding, number
 from harness.leaks.vocabulary import Opener
 from harness.store import Result, Store
@@ -113,16 +114,14 @@ def _stored_ids(result: Result, store: Store) -> dict[str, list[str]]:
     import pyarrow.parquet as pq
     from safetensors import SafetensorError, safe_open
 
-    ranks = pq.read_table(
-        store.checked(result.fingerprint, "ranks.parquet"), columns=["side", "query"]
-    ).to_pydict()
+    ranks = pq.read_table(store.checked(result.fingerprint, RANKS), columns=["side", "query"]).to_pydict()
     sides: dict[str, list[str]] = {"i2t": [], "t2i": []}
     for side, query in zip(ranks["side"], ranks["query"], strict=True):
         sides[side].append(query)
     found = {"ranks.image": sides["i2t"], "ranks.text": sides["t2i"]}
     if result.spec.get("form") == "ranks":  # that another code wrote, without embeddings
         return found
-    path = store.folder(result.fingerprint) / "embeddings.safetensors"
+    path = store.folder(result.fingerprint) / EMBEDDINGS
     if not path.is_file():
         raise StoreError(f"{path} is missing", hint="Run it again with --force.")
     try:

@@ -5,7 +5,7 @@ from harness.statistics.decided import Decided, Win, decided
 from harness.statistics.effects import Cell, Contrast, MainEffect, attribution, contrast, contrasts
 from harness.statistics.intervals import RESAMPLES, Interval, bootstrap, paired_bootstrap
 from harness.statistics.multiple import holm, letters
-from harness.statistics.sample import FIGURES, RECALLS, RSUM, Sample
+from harness.statistics.sample import FIGURES, RECALLS, RSUM, Sample, samples
 from harness.statistics.sizing import (
     POWER,
     Needed,
@@ -50,6 +50,7 @@ __all__ = [
     "paired_sd",
     "power",
     "power_of",
+    "samples",
     "seed_sd",
     "seeds_needed",
 ]

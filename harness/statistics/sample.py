@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ParameterError, ScoreError, nearest
+from harness.queries import Queries
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,6 +83,11 @@ class Sample:
         queries = (self.images, float(self.captions.sum()))
         values = [hits / queries[place // len(KS)] for place, hits in enumerate(sums)]
         return dict(zip(RECALLS, values, strict=True)) | {RSUM: 100.0 * sum(values)}
+
+
+def samples(queries: Queries) -> dict[str, Sample]:
+    """Return the sample of each evaluator whose ranks were kept."""
+    return {name: Sample(i2t, t2i, queries.owner) for name, (i2t, t2i) in queries.ranks.items()}
 
 
 def one_gallery(samples: Sequence[Sample]) -> None:
