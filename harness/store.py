@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
@@ -20,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.durable import durable, sync_folder, unwritable
+from harness.durable import durable, file_sha256, sync_folder, unwritable
 from harness.errors import StoreError
 from harness.queries import FILE as QUERIES
 from harness.queries import Queries, read_queries
@@ -114,7 +113,7 @@ class Store:
             str(folder / name)
             for name, expected in files.items()
             if (names is None or name in names)
-            and (not (folder / name).is_file() or _sha256(folder / name) != expected)
+            and (not (folder / name).is_file() or file_sha256(folder / name) != expected)
         ]
 
     def checked(self, fingerprint: str, name: str) -> Path:
@@ -126,7 +125,7 @@ class Store:
         folder = self.runs / fingerprint
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
         path = folder / name
-        if name not in files or not path.is_file() or _sha256(path) != files[name]:
+        if name not in files or not path.is_file() or file_sha256(path) != files[name]:
             raise StoreError(f"{path} is missing or damaged", hint="Run it again with --force.")
         return path
 
@@ -195,7 +194,7 @@ class Store:
         for path in sorted(folder.iterdir()):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-            files[path.name] = _sha256(path)
+            files[path.name] = file_sha256(path)
         _write_json(folder / MANIFEST, {"schema": SCHEMA, "files": files})
         sync_folder(folder)
 
@@ -232,11 +231,6 @@ class Store:
         with durable(path) as file:
             file.write(text.encode("utf-8", "backslashreplace"))
         return path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -33,6 +31,7 @@ from harness.data.manifest import (
     records_text,
 )
 from harness.errors import DataError, HarnessError, nearest
+from harness.parallel import each
 from harness.plan import Part, canonical
 from harness.protocols import Annotations, Record
 from harness.specs import DatasetSpec
@@ -283,16 +282,11 @@ def _unchanged(
 
 
 def _each(work: Callable[[_T], _R], items: Sequence[_T], tell: Progress, note: str) -> list[_R]:
-    """Map over all cores with threads: decoding, reading and hashing let go of the interpreter lock."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Map over all cores and tell how far it is."""
     done: list[_R] = []
-    executor = ThreadPoolExecutor(cores)
-    try:
-        for result in executor.map(work, items):
-            done.append(result)
-            tell(len(done), len(items), note)
-    finally:
-        executor.shutdown(cancel_futures=True)
+    for result in each(work, items):
+        done.append(result)
+        tell(len(done), len(items), note)
     return done
 
 

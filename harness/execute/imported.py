@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Any
 
 from harness.build import check
 from harness.data import OpenDataset, open_dataset
+from harness.durable import file_sha256
 from harness.errors import HarnessError, InputError
 from harness.evaluate import EMBEDDINGS, RANKS, write_embeddings, write_ranks
 from harness.execute.aligned import align_ranks, rank_embeddings
@@ -170,7 +170,7 @@ def _result(
         "protocol": dataset.passport,
         "split": given.split,
     }
-    whole: dict[str, Any] = {**asked, "sha256": _sha256(given.file)}
+    whole: dict[str, Any] = {**asked, "sha256": file_sha256(given.file)}
     spec: dict[str, Any] = {
         "kind": IMPORT,
         "form": "embeddings" if isinstance(foreign, Embeddings) else "ranks",
@@ -217,8 +217,3 @@ def _provenance(workspace: Workspace, part: Part) -> Mapping[str, Any]:
         "revision": workspace.revision,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
+
+from harness.parallel import cores
 
 LIBRARIES = (
     "retrieval-harness",
@@ -92,9 +93,7 @@ class PeakMemory:
 
 def default_threads() -> int:
     """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return cores()
 
 
 def source_revision() -> str:

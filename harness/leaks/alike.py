@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.leaks.looks import Looks, Progress, each
+from harness.leaks.looks import Looks, Progress
+from harness.parallel import each
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,8 +59,11 @@ def alike(one: Looks, two: Looks, progress: Progress | None = None, note: str = 
     mirror = np.ascontiguousarray(two.grey[:, :, ::-1])
     detail = details(one.grey), (details(two.grey), details(mirror))
     found: dict[tuple[int, int], Pair] = {}
-    work = [(one, two, detail, start, start + rows) for start in starts]
-    for done, pairs in enumerate(each(_block, work), start=1):
+
+    def block(start: int) -> list[Pair]:
+        return _block(one, two, detail, start, start + rows)
+
+    for done, pairs in enumerate(each(block, starts), start=1):
         for pair in pairs:
             place = pair.first, pair.second
             if place not in found or found[place].detail < pair.detail:

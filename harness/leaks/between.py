@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.data.checks import number
 from harness.leaks.alike import alike
-from harness.leaks.findings import Finding, number
+from harness.leaks.findings import Finding
 from harness.leaks.images import Splits
 from harness.leaks.looks import Looks, Progress
 from harness.leaks.names import IdList, keys_of

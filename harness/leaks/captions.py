@@ -7,7 +7,8 @@ import unicodedata
 from collections import Counter
 
 from harness.data import OpenDataset
-from harness.leaks.findings import Finding, number
+from harness.data.checks import number
+from harness.leaks.findings import Finding
 
 _WORD = re.compile(r"[^\W_]+")
 

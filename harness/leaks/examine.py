@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.data import OpenDataset, open_dataset
+from harness.data.checks import number
 from harness.errors import DataError, StoreError
 from harness.leaks.between import Side, shared_between, shared_with_list
 from harness.leaks.captions import shared_captions
-from harness.leaks.findings import CHECKS, Finding, number
+from harness.leaks.findings import CHECKS, Finding
 from harness.leaks.images import look_at, photo_series, shared_images
 from harness.leaks.looks import Progress
 from harness.leaks.names import IdList

@@ -43,11 +43,6 @@ class Finding:
     next: str = ""
 
 
-def number(n: int, noun: str, plural: str = "") -> str:
-    """Return a count with its noun, such as ``1 image`` or ``5,000 images``."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
-
-
 def leaks(findings: Sequence[Finding]) -> list[Finding]:
     """Return those that are leaks."""
     return [finding for finding in findings if finding.severity == "leak"]

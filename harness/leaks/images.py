@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.data import OpenDataset
+from harness.data.checks import number
 from harness.leaks.alike import alike
-from harness.leaks.findings import Finding, number
+from harness.leaks.findings import Finding
 from harness.leaks.looks import Looks, Progress, looks_of
 from harness.leaks.names import SERIES, series
 from harness.protocols import SPLITS, Record

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -16,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data import OpenDataset
 from harness.durable import durable
+from harness.parallel import each
 from harness.protocols import Record
 
 if TYPE_CHECKING:
@@ -117,9 +115,13 @@ def looks_of(
             missing.setdefault(digest, record)
     tell = progress or _silent
     done, fresh = len(records) - len(missing), dict[bytes, dict[str, Any]]()
-    work = [(digest, dataset, record) for digest, record in missing.items()]
+
+    def look_at(item: tuple[bytes, Record]) -> tuple[bytes, dict[str, Any]]:
+        digest, record = item
+        return digest, look(dataset.pixels(record))
+
     try:
-        for digest, row in each(_look_at, work):
+        for digest, row in each(look_at, missing.items()):
             known[digest] = fresh[digest] = row
             done += 1
             tell(done, len(records), f"looking at images of {dataset.name}")
@@ -130,30 +132,6 @@ def looks_of(
         if fresh:
             _write(folder, fresh)
     return _stack([known[digest] | {"content": digest} for digest in wanted])
-
-
-def each(work: Callable[..., Any], items: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-    """Yield ``work(*item)`` of each item in order, on all cores by threads, with few results waiting."""
-    executor = ThreadPoolExecutor(cores())
-    waiting: deque[Future[Any]] = deque()
-    try:
-        for item in items:
-            waiting.append(executor.submit(work, *item))
-            if len(waiting) > 4 * cores():
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _look_at(digest: bytes, dataset: OpenDataset, record: Record) -> tuple[bytes, dict[str, Any]]:
-    return digest, look(dataset.pixels(record))
 
 
 def _number(hashed: Any) -> int:

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.data import OpenDataset
+from harness.data.checks import number
 from harness.errors import HarnessError, StoreError
 from harness.evaluate import EMBEDDINGS, RANKS
-from harness.leaks.findings import Finding, number
+from harness.leaks.findings import Finding
 from harness.leaks.vocabulary import Opener
 from harness.store import Result, Store
 

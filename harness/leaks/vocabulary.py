@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.build import build
 from harness.data import OpenDataset
+from harness.data.checks import number
 from harness.errors import HarnessError, TrainingError
-from harness.leaks.findings import Finding, number
+from harness.leaks.findings import Finding
 from harness.leaks.words import ELSEWHERE, ENGLISH, Reader, Words, words_of
 from harness.plan import Part, canonical
 from harness.plan.files import files_of
