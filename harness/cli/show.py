@@ -94,7 +94,17 @@ def _trained(result: Result) -> list[list[str]]:
             f"{duration(cost['train_seconds'])} training, {duration(cost['prepare_seconds'])} before it",
         ],
         ["peak memory", size(cost["peak_memory_bytes"])],
+        *_embedding(cost),
     ]
+
+
+def _embedding(cost: Mapping[str, float]) -> list[list[str]]:
+    """Return what embedding takes, of runs that measured it."""
+    if "image_flops" not in cost:
+        return []
+    operations = f"{cost['image_flops'] / 1e9:.2f} GFLOP an image, {cost['text_flops'] / 1e6:.2f} MFLOP a caption"
+    speeds = f"{cost['images_per_second']:,.0f} images/s, {cost['captions_per_second']:,.0f} captions/s"
+    return [["embedding", f"{operations}; {speeds}"]]
 
 
 def _imported(spec: Mapping[str, Any]) -> list[list[str]]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.execute.efficiency import MEASURED
 from harness.execute.outcome import Outcome
 from harness.leaderboard import (
     Curve,
@@ -27,6 +28,7 @@ from harness.queries import FILE
 from harness.store import Store
 
 ROWS = "results.jsonl"
+SIZES = ("image_parameters", "text_parameters")
 
 Figures = Mapping[str, Mapping[str, Any]]
 """Of a result: evaluator -> component, revision, parameters and values."""
@@ -115,8 +117,14 @@ def row_of(outcome: Outcome, recipe: Mapping[str, str]) -> Row:
         recipe=recipe[result.fingerprint],
         protocol=dict(result.protocol),
         evaluators=identities(shown),
+        efficiency=efficiency_of(result.cost),
         limit=result.limit,
     )
+
+
+def efficiency_of(cost: Mapping[str, float]) -> dict[str, float]:
+    """Return what a result tells of both encoders, whatever of it there is."""
+    return {key: float(cost[key]) for key in (*SIZES, *MEASURED) if key in cost}
 
 
 def metrics_of(figures: Figures) -> dict[str, float]:

@@ -8,17 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.data import open_dataset
+from harness.data import OpenDataset, open_dataset
 from harness.errors import TrainingError
 from harness.evaluate import EMBEDDINGS, RANKS, embed, rank, write_embeddings, write_ranks
 from harness.execute.assemble import build_model, frozen_part, inherit, open_galleries
+from harness.execute.efficiency import efficiency
 from harness.execute.outcome import Listener, Workspace
 from harness.execute.provenance import PeakMemory, hardware, versions
 from harness.execute.settings import settle
 from harness.model import Model, matches
 from harness.passport import passport, protocol
 from harness.plan import Part, RunSpec
-from harness.protocols import SPLITS, Informing
+from harness.protocols import SPLITS, Informing, Split
 from harness.ranking import collapsed, rsum
 from harness.specs import Kind
 from harness.step import Numerics
@@ -96,6 +97,7 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listene
     cost = _cost(model, frozen, trained)
     cost |= {"prepare_seconds": ready - started, "test_seconds": time.monotonic() - begun}
     cost["peak_memory_bytes"] = memory.bytes()
+    cost |= _efficiency(model, dataset, test.split, workspace.device, listener)
     parts = protocol(test.split, dataset.content, model.image, model.text)
     result = Result(
         fingerprint=spec.fingerprint,
@@ -127,6 +129,18 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listene
 
     store.publish(result, write)
     return result
+
+
+def _efficiency(
+    model: Model, dataset: OpenDataset, split: Split, device: str, listener: Listener
+) -> dict[str, float]:
+    """Measure what embedding takes; where that fails, as for want of the images, a trained run is not lost by it."""
+    listener.progress("speed", 0, 1, "")
+    try:
+        return efficiency(model.image, model.text, dataset, split, device)
+    except Exception as error:
+        listener.note(f"what embedding takes was not measured: {type(error).__name__}: {error}")
+        return {}
 
 
 def _notes(model: Model) -> list[str]:

@@ -11,6 +11,7 @@ from harness.leaderboard.ablations import FILL, MATRIX, ablations_page, printed
 from harness.leaderboard.boards import SHAPES, Board, boards
 from harness.leaderboard.curves import read_curves
 from harness.leaderboard.drawings import CONFUSION, Curves, drawings, learning_curves
+from harness.leaderboard.efficiency import efficiency_sections
 from harness.leaderboard.figures import fresh
 from harness.leaderboard.groups import Group, grouped
 from harness.leaderboard.judged import judged_sections
@@ -115,7 +116,7 @@ def _pages(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str, str]:
                 benchmark_table(published, groups, board.evaluator, certain, difference),
                 "\n".join(f"- {note}" for note in notes),
             ]
-        sections += judged_sections(groups)
+        sections += judged_sections(groups) + efficiency_sections(groups)
         sections += ["## How the rows were measured", how_measured(measured, board.fill)]
         sections += _twins(board, groups) + learning_curves(measured, curves)
         pages[board.file] = _page(sections)

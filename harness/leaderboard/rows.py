@@ -17,7 +17,7 @@ from harness.errors import InputError, StoreError
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,8 @@ class Row:
         val_rsum: rSum on val of the weights that were kept, 0..600.
         images: number of test images; `captions`, of test captions.
         parameters: number of trained parameters; ``None``, as what training cost, where nobody told.
+        efficiency: counts, operations and speeds of both encoders, see `harness.execute.efficiency`; empty where
+            nobody measured them.
         date: of the run, ISO 8601.
         source_revision: commit that the run was made with; empty outside a checkout.
         recipe: hash of all that the fingerprint covers but the seed. Seeds are averaged within one recipe.
@@ -70,6 +72,7 @@ class Row:
     recipe: str = ""
     protocol: Mapping[str, str] = field(default_factory=dict)
     evaluators: Mapping[str, str] = field(default_factory=dict)
+    efficiency: Mapping[str, float] = field(default_factory=dict)
     limit: int | None = None
     source: str = ""
     schema: int = SCHEMA

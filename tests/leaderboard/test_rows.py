@@ -58,7 +58,7 @@ def test_a_figure_that_is_not_finite_is_refused(tmp_path: Path, make_row: Make, 
     ("change", "message"),
     [
         (lambda raw: raw[: len(raw) // 2], "line 2 is damaged"),
-        (lambda raw: raw.replace('"schema": 2', '"schema": 3'), "line 2 was written by a newer version"),
+        (lambda raw: raw.replace('"schema": 3', '"schema": 4'), "line 2 was written by a newer version"),
         (lambda raw: raw.replace('"seed": 1,', '"seed": "1",'), "line 2 is damaged: seed"),
         (lambda raw: raw.replace('"seed": 1,', '"seed": 1, "sead": 1,'), "line 2 is damaged: sead"),
         (lambda raw: raw.replace('"limit": null', '"limit": 8'), "line 2 is of a limited run"),

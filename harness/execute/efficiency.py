@@ -1,0 +1,109 @@
+"""What embedding takes once training is over: operations and speed of both encoders, on test images and captions."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from harness.data import OpenDataset
+from harness.inputs import PixelInputs, prepare_captions
+from harness.protocols import Split
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MEASURED = ("image_flops", "text_flops", "images_per_second", "captions_per_second")
+"""What `efficiency` returns."""
+IMAGES, CAPTIONS = 32, 256
+"""Inputs of a batch, or all there are."""
+ROUNDS, SECONDS = 5, 0.02
+"""Measurements, and the least time of one; a longer call is measured alone."""
+
+
+def efficiency(
+    image: nn.Module, text: nn.Module, dataset: OpenDataset, split: Split, device: str
+) -> dict[str, float]:
+    """Embed a batch of each side in evaluation mode: all of the image encoder, whatever of it a run cached.
+
+    Pixels and ids are prepared before: neither decoding nor tokenisation counts.
+
+    Returns:
+        ``image_flops`` and ``text_flops``, floating-point operations of one image and one caption in products and
+        convolutions, a multiplication with its addition as two (`torch.utils.flop_counter`); ``images_per_second``
+        and ``captions_per_second``, medians.
+    """
+    import torch
+
+    inputs = PixelInputs(dataset, split, image, device=device, workers=0)  # type: ignore[arg-type]
+    images = next(inputs.gallery(min(IMAGES, len(split.records))))
+    texts = prepare_captions(text, split.captions[:CAPTIONS], device)  # type: ignore[arg-type]
+    works = {"image": partial(inputs.embed, image, images), "text": partial(text, texts)}
+    sizes = {"image": len(images), "text": len(texts)}
+    with _evaluating(image, text), torch.no_grad():
+        flops = {side: _operations(work) for side, work in works.items()}
+        rates = {side: _rate(work, device) for side, work in works.items()}
+    found = [flops[side] / sizes[side] for side in works] + [rates[side] * sizes[side] for side in works]
+    return dict(zip(MEASURED, found, strict=True))
+
+
+@contextlib.contextmanager
+def _evaluating(*modules: nn.Module) -> Iterator[None]:
+    modes = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.eval()
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.train(mode)
+
+
+def _operations(work: Callable[[], object]) -> int:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with _plain(), FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_total_flops())
+
+
+@contextlib.contextmanager
+def _plain() -> Iterator[None]:
+    """Leave the libraries' recurrent layers out: they are one operation each, which the counter does not know."""
+    import torch
+
+    libraries: tuple[Any, ...] = torch.backends.mkldnn, torch.backends.cudnn
+    before = [library.enabled for library in libraries]
+    try:
+        for library in libraries:
+            library.enabled = False
+        yield
+    finally:
+        for library, enabled in zip(libraries, before, strict=True):
+            library.enabled = enabled
+
+
+def _rate(work: Callable[[], object], device: str) -> float:
+    """Return calls a second: the median of the rounds, after two calls that do not count."""
+    _seconds(work, 1, device)
+    calls = max(1, math.ceil(SECONDS / _seconds(work, 1, device)))
+    return statistics.median(calls / _seconds(work, calls, device) for _ in range(ROUNDS))
+
+
+def _seconds(work: Callable[[], object], calls: int, device: str) -> float:
+    import torch
+
+    def wait() -> None:
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+
+    wait()
+    start = time.perf_counter()
+    for _ in range(calls):
+        work()
+    wait()
+    return max(time.perf_counter() - start, 1e-9)
