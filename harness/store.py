@@ -10,17 +10,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.durable import durable, file_sha256, sync_folder, unwritable
-from harness.errors import StoreError
+from harness.durable import Waiting, durable, file_sha256, hold, reach, sync_folder, unwritable
+from harness.errors import Interrupted, StoreError
 from harness.queries import FILE as QUERIES
 from harness.queries import Queries, read_queries
 
@@ -79,7 +82,8 @@ class Store:
         return (self.runs / fingerprint / MANIFEST).is_file()
 
     def fingerprints(self) -> list[str]:
-        """Return the fingerprints of all finished runs, sorted."""
+        """Return the fingerprints of all finished runs, sorted; what a killed process left between two is mended."""
+        self.sweep()
         return sorted(path.parent.name for path in self.runs.glob(f"*/{MANIFEST}"))
 
     def result(self, fingerprint: str) -> Result:
@@ -103,11 +107,20 @@ class Store:
         return self.runs / fingerprint
 
     def damage(self, fingerprint: str, names: Collection[str] | None = None) -> list[str]:
-        """Return the stored files, of `names` or of all, that are missing or whose sha256 is not the manifest's."""
+        """Return the stored files, of `names` or of all, that are missing or whose sha256 is not the manifest's.
+
+        A manifest that was altered is told too, whatever is asked for.
+        """
         folder = self.runs / fingerprint
         try:
-            files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        except (OSError, ValueError, KeyError) as error:
+            content = (folder / MANIFEST).read_bytes()
+            manifest = json.loads(content)
+            files, schema = manifest["files"], manifest["schema"]
+            if schema > SCHEMA:
+                return [f"{folder / MANIFEST}: of a newer version (schema {schema}, known: {SCHEMA})"]
+            if schema not in range(1, SCHEMA + 1) or _json(manifest) != content:
+                raise ValueError("it was altered")
+        except (OSError, ValueError, KeyError, TypeError) as error:
             return [f"{folder / MANIFEST}: {error}"]
         return [
             str(folder / name)
@@ -154,21 +167,37 @@ class Store:
         shutil.rmtree(self.work(result.fingerprint), ignore_errors=True)
 
     def _replace(self, result: Result, write: Callable[[Path], None]) -> None:
+        from safetensors import SafetensorError
+
         temporary = self.runs / f".{result.fingerprint}.{os.getpid()}"
         try:
+            reach("before run")
             temporary.mkdir(parents=True)
             write(temporary)
             _write_json(temporary / "spec.json", result.spec)
             _write_json(temporary / "result.json", dataclasses.asdict(result))
             self._seal(temporary)
+            reach("sealed run")
             final, old = self.runs / result.fingerprint, temporary.with_suffix(".old")
             if final.exists():
                 final.rename(old)
+                reach("aside run")
             temporary.rename(final)
+            reach("renamed run")
             sync_folder(self.runs)
+            reach("after run")
             shutil.rmtree(old, ignore_errors=True)
         except OSError as error:
-            raise unwritable(self.runs, error) from error
+            raise unwritable(self.runs, error, _size(temporary)) from error
+        except SafetensorError as error:
+            # Its library writes by itself, and tells the system's error in its text.
+            found = re.search(r"\(os error (\d+)\)", str(error))
+            cause = (
+                OSError(int(found[1]), os.strerror(int(found[1])))
+                if found
+                else OSError(errno.EIO, str(error))
+            )
+            raise unwritable(self.runs, cause, _size(temporary)) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -211,11 +240,27 @@ class Store:
             else:
                 shutil.rmtree(left, ignore_errors=True)
 
+    def left(self) -> list[Path]:
+        """Return the folders of runs that are being written, or whose process was killed."""
+        return sorted(self.runs.glob(".*.*"))
+
+    def sweep(self) -> None:
+        """Mend or clear what killed processes left of any run; one that a living process holds is passed over."""
+        for fingerprint in {path.name.split(".")[1] for path in self.left()}:
+            at_once = Waiting(lambda owner: None, lambda: 1)
+            # A store that cannot be written is read as it is.
+            with contextlib.suppress(Interrupted, StoreError, OSError), hold(self.home, fingerprint, at_once):
+                self.recover(fingerprint)
+
     def begin(self, fingerprint: str, *, force: bool) -> None:
         """Drop a checkpoint that this attempt must not go on from; call it with the run's lock held.
 
         A forced attempt goes on from a forced one alone, which was interrupted; one that is not forced, from any.
+
+        Raises:
+            StoreError: if what is stored was written by a newer version: it is not to be replaced.
         """
+        self._refuse_newer(fingerprint)
         work = self.work(fingerprint)
         mark = work / "forced"
         if force and not mark.exists():
@@ -225,6 +270,19 @@ class Store:
         elif not force and self.finished(fingerprint):
             shutil.rmtree(work, ignore_errors=True)
 
+    def _refuse_newer(self, fingerprint: str) -> None:
+        for name in (MANIFEST, "result.json"):
+            path = self.runs / fingerprint / name
+            try:
+                schema = json.loads(path.read_bytes())["schema"]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # none, or a damaged one
+            if isinstance(schema, int) and schema > SCHEMA:
+                raise StoreError(
+                    f"{path} was written by a newer version (schema {schema}, known: {SCHEMA}); it is left as it is",
+                    hint="Update the harness, or choose another store with --home.",
+                )
+
     def record_failure(self, fingerprint: str, text: str) -> Path:
         """Keep the traceback of a failed run; return its file."""
         path = self.home / "failures" / f"{fingerprint}.txt"
@@ -233,8 +291,16 @@ class Store:
         return path
 
 
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*"))
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode()
+
+
 def _write_json(path: Path, value: Any) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, sort_keys=True, allow_nan=False)
+    with path.open("wb") as file:
+        file.write(_json(value))
         file.flush()
         os.fsync(file.fileno())

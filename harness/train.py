@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import pickle
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from harness import checkpoint
 from harness.closed import solve
-from harness.durable import durable
 from harness.errors import Interrupted, TrainingError
 from harness.inputs import derive, draw_epoch
 from harness.protocols import ClosedFormLoss, Reporting
@@ -21,10 +21,7 @@ CHECKPOINT_SECONDS = 30.0
 """At most this much training is repeated after a kill."""
 
 
-_UNREADABLE = (
-    *(OSError, RuntimeError, ValueError, EOFError, TypeError, KeyError, AttributeError),
-    *(pickle.UnpicklingError, TrainingError),
-)
+_UNFITTING = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, TrainingError)
 
 
 @dataclass
@@ -196,33 +193,37 @@ class _Training:
             "random": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
-        with durable(self.task.checkpoint) as file:
-            torch.save(content, file)
+        checkpoint.save(self.task.checkpoint, content)
 
     def _resume(self) -> int:
-        """Load the checkpoint, if there is one that fits; return the number of finished epochs in it."""
+        """Go on from the newest checkpoint that can be read and fits; return the number of finished epochs in it."""
+        unsaved = self.task.unsaved
+        start: dict[str, Any] = {}
+        for file, another, content in checkpoint.candidates(self.task.checkpoint, self._refuse):
+            start = start or {name: t.clone() for name, t in self.model.state(unsaved).items()}
+            try:
+                return self._restore(content)
+            except _UNFITTING as error:
+                self.model.load(start, unsaved)
+                self.optimizer = build_optimizer(self.model.root, self.stage)
+                self._refuse(file, (str(error) or type(error).__name__).splitlines()[0], another)
+        return 0
+
+    def _refuse(self, path: Path, cause: str, another: bool) -> None:
+        path.unlink(missing_ok=True)
+        then = "the one before it is tried" if another else "the run starts anew"
+        self.task.note(f"cannot resume from {path} ({cause}); {then}")
+
+    def _restore(self, content: dict[str, Any]) -> int:
         import torch
 
-        path, unsaved = self.task.checkpoint, self.task.unsaved
-        if not path.exists():
-            return 0
-        start = {name: tensor.clone() for name, tensor in self.model.state(unsaved).items()}
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            state = State(**content["state"])
-            random, cuda = content["random"], content["cuda"]
-            self.model.load(content["model"], unsaved)
-            self.optimizer.load_state_dict(content["optimizer"])
-        except _UNREADABLE as error:
-            self.model.load(start, unsaved)
-            self.optimizer = build_optimizer(self.model.root, self.stage)
-            path.unlink(missing_ok=True)
-            cause = (str(error) or type(error).__name__).splitlines()[0]
-            self.task.note(f"cannot resume from {path} ({cause}); the run starts anew")
-            return 0
-        self.state = state
+        state = State(**content["state"])
+        random, cuda = content["random"], content["cuda"]
+        self.model.load(content["model"], self.task.unsaved)
+        self.optimizer.load_state_dict(content["optimizer"])
         torch.set_rng_state(random)
         if cuda and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(cuda)
+        self.state = state
         self.task.note(f"resumed in epoch {state.epoch} of {self.stage.epochs}")
         return state.epoch - 1

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from harness import train as training
+from harness.checkpoint import previous
 from harness.errors import Interrupted, TrainingError
 from harness.inputs import FeatureInputs, derive, draw_epoch
 from harness.model import Model
@@ -193,16 +194,14 @@ def test_a_checkpoint_that_cannot_be_read_is_named_and_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, calm = run_to_end(tmp_path / "calm", [], monkeypatch)
-    path = tmp_path / "hurt" / "checkpoint.pt"
-    path.parent.mkdir()
     stranger = model()
     stranger.root["image"] = Words()  # of other names and shapes, as after a change of a plugin
     notes: list[str] = []
-    for content in (
-        b"not a checkpoint",
-        b"",
-        {"state": {}, "model": stranger.state(()), "random": 0, "cuda": []},
+    for number, content in enumerate(
+        (b"not a checkpoint", b"", {"state": {}, "model": stranger.state(()), "random": 0, "cuda": []})
     ):
+        path = tmp_path / f"hurt{number}" / "checkpoint.pt"
+        path.parent.mkdir()
         if isinstance(content, bytes):
             path.write_bytes(content)
         else:
@@ -211,8 +210,41 @@ def test_a_checkpoint_that_cannot_be_read_is_named_and_left(
         values = iter([10.0, 20.0, 30.0, 5.0, 4.0, 3.0])
         train(task(path.parent, m, stage(), validate=lambda values=values: next(values), note=notes.append))
         assert f"cannot resume from {path}" in notes[-1]
+        assert notes[-1].endswith("the run starts anew")
         for name, tensor in calm.root.state_dict().items():
             assert torch.equal(tensor, m.root.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    """A flipped bit in a tensor is loaded in silence by torch: the checksum is of our own."""
+    _, calm = run_to_end(tmp_path / "calm", [], monkeypatch)
+    monkeypatch.setattr("harness.train.CHECKPOINT_SECONDS", 0.0)
+    path, passes, notes = tmp_path / "hurt" / "checkpoint.pt", [0], list[str]()
+
+    def stopping() -> int:
+        passes[0] += 1
+        return 15 if passes[0] == 5 else 0
+
+    values = iter([10.0, 20.0, 30.0, 5.0, 4.0, 3.0])
+    with pytest.raises(Interrupted):  # in the second epoch
+        train(task(path.parent, model(), stage(), validate=lambda: next(values), stopping=stopping))
+    assert previous(path).is_file()
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        del content[len(content) // 2 :]
+    else:
+        tensor = torch.load(path, weights_only=True)["model"]["image.layers.0.weight"]
+        content[content.index(tensor.numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+    m = model()
+    train(task(path.parent, m, stage(), validate=lambda: next(values), note=notes.append))
+    assert f"cannot resume from {path}" in notes[0]
+    assert notes[1].startswith("resumed in epoch")
+    for name, tensor in calm.root.state_dict().items():
+        assert torch.equal(tensor, m.root.state_dict()[name]), name
 
 
 def test_a_glob_that_matches_nothing_is_named(tmp_path: Path) -> None:

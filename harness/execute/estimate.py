@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.checkpoint import COPIES
 from harness.errors import HarnessError
 from harness.execute.caches import Reading
 from harness.execute.costs import Known, cost_key, known_costs
@@ -84,8 +85,8 @@ class Estimate:
 
     @property
     def needed_bytes(self) -> int:
-        """Bytes that must be free: what is stored, and the largest checkpoint on the way."""
-        return self.bytes + max((run.passing_bytes for run in self.runs.values()), default=0)
+        """Bytes that must be free: what is stored, and the largest checkpoint on the way with its copies."""
+        return self.bytes + COPIES * max((run.passing_bytes for run in self.runs.values()), default=0)
 
     @property
     def unknown(self) -> int:
