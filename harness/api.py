@@ -36,6 +36,7 @@ from harness.protocols import (
     SeparateTest,
     Split,
     TrainPairs,
+    demand_finite,
 )
 from harness.specs import DatasetSpec, EncoderSpec, EvaluatorSpec, LossSpec, Scale, valid_name
 
@@ -75,6 +76,7 @@ __all__ = [
     "Split",
     "TrainPairs",
     "TrainingError",
+    "demand_finite",
     "hookimpl",
     "nearest",
     "valid_name",

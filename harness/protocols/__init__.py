@@ -44,6 +44,7 @@ from harness.protocols.evaluators import (
     Policy,
     Ranking,
     Ranks,
+    demand_finite,
 )
 from harness.protocols.losses import (
     ClosedFormLoss,
@@ -77,4 +78,5 @@ __all__ = [
     "SeparateTest",
     "Split",
     "TrainPairs",
+    "demand_finite",
 ]

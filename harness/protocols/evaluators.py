@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from harness.errors import ScoreError
 from harness.protocols.datasets import Split
 
 if TYPE_CHECKING:
@@ -87,6 +88,30 @@ class Ranking(Protocol):
     def fold(self, start: int, stop: int) -> Ranking:
         """Rank images `start`..`stop` and their captions among themselves, as a gallery of its own."""
         ...
+
+
+def demand_finite(evaluator: str, ranking: Ranking) -> None:
+    """Refuse embeddings that are NaN or infinite: a NaN compares as false with everything, so ranks of it are best.
+
+    Args:
+        evaluator: who asks, for the message.
+
+    Raises:
+        ScoreError: names the rows.
+    """
+    import numpy as np
+
+    split = ranking.split
+    for rows, ids, what in (
+        (ranking.image, split.image_ids, "image"),
+        (ranking.text, split.caption_ids, "caption"),
+    ):
+        bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        if len(bad):
+            named = ", ".join(ids[row] for row in bad[:5]) + (", ..." if len(bad) > 5 else "")
+            raise ScoreError(
+                f"{evaluator}: {len(bad)} of {len(rows)} {what} embeddings are NaN or infinite: {named}"
+            )
 
 
 class Evaluator(Protocol):

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.api import ParameterError, Ranking
-from harness_judgments.finite import demand_finite
+from harness.api import ParameterError, Ranking, demand_finite
 from harness_judgments.labels import Positives, read_labels
 from harness_judgments.multiple import Query, figures, positive_ranks
 from harness_judgments.positions import positions

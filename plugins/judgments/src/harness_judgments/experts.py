@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from harness.api import Ranking, Split
+from harness.api import Ranking, Split, demand_finite
 from harness_judgments.agreement import correlations, ndcg
-from harness_judgments.finite import demand_finite
 from harness_judgments.grades import (
     CROWD,
     EXPERT,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from harness.api import ParameterError, Policy, Ranking, Ranks, ScoreError
+from harness.api import ParameterError, Policy, Ranking, Ranks, ScoreError, demand_finite
 
 Counts = npt.NDArray[np.int64]
 
@@ -68,17 +68,7 @@ class Recall:
     def _galleries(self, ranking: Ranking) -> list[Ranking]:
         """Check the gallery and cut it into the folds."""
         split = ranking.split
-        for rows, ids, what in (
-            (ranking.image, split.image_ids, "image"),
-            (ranking.text, split.caption_ids, "caption"),
-        ):
-            # A NaN compares as false with everything: a rank counted from it would be 1.
-            bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-            if len(bad):
-                named = ", ".join(ids[row] for row in bad[:5]) + (", ..." if len(bad) > 5 else "")
-                raise ScoreError(
-                    f"recall: {len(bad)} of {len(rows)} {what} embeddings are NaN or infinite: {named}"
-                )
+        demand_finite("recall", ranking)
         images = len(split.records)
         if images == 0 or len(split.captions) == 0:
             raise ScoreError(
