@@ -12,7 +12,7 @@ import typer
 
 from harness.cli.console import emit, out, plain, say, table
 from harness.cli.device import check_device, find_device
-from harness.cli.options import Json, Strict, load_catalog, load_registry, place
+from harness.cli.options import Json, Strict, assignments, load_catalog, load_registry, place
 
 if TYPE_CHECKING:
     from harness.bench import TextReport
@@ -142,16 +142,10 @@ def _workspace(device: str, threads: int | None, strict: bool) -> Any:
 
 def _settings(pairs: list[str] | None) -> dict[str, Any]:
     from harness.errors import InputError
-    from harness.registry import read_value
 
-    found = {}
-    for pair in pairs or []:
-        key, separator, value = pair.partition("=")
-        if not separator or not key:
-            raise InputError(f"--set takes parameter=value, not {pair!r}")
-        if key == "length":
-            raise InputError("--set length is what the benchmark varies", hint="Give --length N.")
-        found[key] = read_value(value, f"--set {key}")
+    found = assignments(pairs or [])
+    if "length" in found:
+        raise InputError("--set length is what the benchmark varies", hint="Give --length N.")
     return found
 
 

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -62,17 +63,18 @@ def table(
     numeric: int = 10**6,
     whole: Collection[str] = (),
 ) -> None:
-    """Print a table on standard output.
+    """Print a table on standard output; where the terminal is narrow, names of columns of figures are broken.
 
     Args:
         numeric: columns from this position on are aligned to the right.
         whole: names of other columns that are not folded where the terminal is narrow, since people copy from them.
     """
     drawn = Table(title=Text(plain(title)) if title else None, title_justify="left", title_style="bold")
+    narrow = _width(columns, rows) > out.width
     for position, column in enumerate(columns):
         right = position >= numeric
         drawn.add_column(
-            Text(plain(column)),
+            Text(plain(column.replace(" ", "\n") if right and narrow else column)),
             justify="right" if right else "left",
             overflow="fold",
             no_wrap=right or column in whole,
@@ -80,6 +82,13 @@ def table(
     for row in rows:
         drawn.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row))
     out.print(drawn)
+
+
+def _width(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> int:
+    """Return how wide a table is whose cells are not folded, its lines and margins too."""
+    lines = [[column, *(str(row[place]) for row in rows)] for place, column in enumerate(columns)]
+    cells = [max(cell_len(part) for text in texts for part in text.split("\n")) for texts in lines]
+    return sum(cells) + 3 * len(cells) + 1
 
 
 def emit(value: Any) -> None:

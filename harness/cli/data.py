@@ -10,7 +10,7 @@ import typer
 
 from harness.cli.bar import Bar
 from harness.cli.console import emit, out, plain, say, table
-from harness.cli.options import Home, Json, Place, Strict, load_catalog, load_registry, place
+from harness.cli.options import Home, Json, Place, Strict, assignments, load_catalog, load_registry, place
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -75,16 +75,11 @@ def prepare(
     """Read and check a dataset: every annotation, every image decoded once, checksums, a manifest."""
     from harness.data import prepare as prepare_dataset
     from harness.errors import InputError
-    from harness.registry import read_value
 
     where, catalog, registry = place(home), load_catalog(strict), load_registry()
     entry = registry.datasets.get(name)
     use, params = (entry.use, dict(entry.params)) if entry else (name, {})
-    for pair in settings or []:
-        key, separator, value = pair.partition("=")
-        if not separator:
-            raise InputError(f"--set takes parameter=value, not {pair!r}")
-        params[key] = read_value(value, f"--set {key}")
+    params |= assignments(settings or ())
     if catalog.find("dataset", use).spec.name == "folder" and called is None and entry is None:
         raise InputError(f"{name!r} needs a name for the prepared dataset", hint="Add --as NAME.")
     if (source is None) == (not images):

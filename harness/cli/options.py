@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -108,6 +109,26 @@ def leaderboards(registry: Registry) -> Path:
 
     folder = registry.path.parent
     return (Path.cwd() if folder == Path(harness.__file__).parent else folder) / "leaderboards"
+
+
+def assignments(pairs: Sequence[str], option: str = "--set") -> dict[str, Any]:
+    """Read parameters as ``--set parameter=value`` has them, values by the rules of registry.yaml.
+
+    Raises:
+        InputError: names the text that is no assignment, or a parameter that is given twice.
+    """
+    from harness.errors import InputError
+    from harness.registry import read_value
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise InputError(f"{option} takes parameter=value, not {pair!r}")
+        if key in found:
+            raise InputError(f"{option} gives {key!r} twice")
+        found[key] = read_value(value, f"{option} {key}")
+    return found
 
 
 def load_plan(

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.console import emit, out, plain, say, table
-from harness.cli.options import Home, Json, Strict, leaderboards, load_catalog, load_registry, place
+from harness.cli.options import (
+    Home,
+    Json,
+    Strict,
+    assignments,
+    leaderboards,
+    load_catalog,
+    load_registry,
+    place,
+)
 
 if TYPE_CHECKING:
     from harness.execute.rescore import Figure, Rescored
@@ -97,20 +106,6 @@ def rescore(
             say(f"run {run.fingerprint}: {problem}", style="red")
     if any(run.problems for run in found):
         raise typer.Exit(1)
-
-
-def assignments(pairs: Sequence[str]) -> dict[str, Any]:
-    """Read parameters as ``--set`` has them, by the rules of registry.yaml."""
-    from harness.errors import InputError
-    from harness.registry import read_value
-
-    params = {}
-    for pair in pairs:
-        key, separator, value = pair.partition("=")
-        if not separator:
-            raise InputError(f"--set takes parameter=value, not {pair!r}")
-        params[key] = read_value(value, f"--set {key}")
-    return params
 
 
 def _workspace(where: Any, catalog: Any) -> Any:
