@@ -56,6 +56,12 @@ matrices:
 
 
 @pytest.fixture(scope="session")
+def toy_text() -> str:
+    """The toy registry as text, for registries that have more than it."""
+    return REGISTRY
+
+
+@pytest.fixture(scope="session")
 def toy_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the distribution `acme-toy` is installed; for PYTHONPATH."""
     site = tmp_path_factory.mktemp("site")
@@ -168,10 +174,11 @@ class Toy:
         values: dict[str, Any] = {"catalog": self.catalog, "device": "cpu", "threads": 1, **fields}
         return Workspace(home=self.home, data=self.home / "data", **values)
 
-    def execute(self, plan: Any, *, force: bool = False, **fields: Any) -> Any:
+    def execute(self, plan: Any, *, force: bool = False, fail_fast: bool = False, **fields: Any) -> Any:
         from harness.execute import execute
 
-        return execute(plan, self.workspace(**fields), listener=self.listener, force=force)
+        workspace = self.workspace(**fields)
+        return execute(plan, workspace, listener=self.listener, force=force, fail_fast=fail_fast)
 
 
 @pytest.fixture

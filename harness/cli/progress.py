@@ -80,6 +80,8 @@ class Watcher:
         if outcome.status == "failed":
             say(f"{name}  FAILED: {outcome.error}", style="red")
             return
+        if outcome.status == "skipped":
+            return
         assert outcome.result is not None
         rsum = percent(outcome.result.figures, "recall", "rsum", scale=1.0)
         state = "from the store" if outcome.status == "cached" else f"{outcome.seconds:.0f} s"

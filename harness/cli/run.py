@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.console import emit, out, plain, say, table
+from harness.cli.console import emit, say
 from harness.cli.device import check_device, check_numerics, device_for
-from harness.cli.figures import RECALLS, duration, percent
 from harness.cli.options import (
     Compile,
     Dataset,
@@ -43,6 +42,9 @@ if TYPE_CHECKING:
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
 Force = Annotated[bool, typer.Option("--force", help="Train again even what is stored.")]
+FailFast = Annotated[
+    bool, typer.Option("--fail-fast", help="Begin no other cell once one failed; the default goes on.")
+]
 
 
 class Stopper:
@@ -75,6 +77,7 @@ def run(
     dry_run: DryRun = False,
     force: Force = False,
     require_all: RequireAll = False,
+    fail_fast: FailFast = False,
     strict: Strict = False,
     threads: Threads = None,
     as_json: Json = False,
@@ -82,6 +85,7 @@ def run(
 ) -> None:
     """Train and evaluate the cells of a matrix and render the leaderboards; what is stored is not done again."""
     from harness.cli.plan import missing_json, plan_json, print_missing, print_plan
+    from harness.cli.summary import Asked, cell_json, print_summary
 
     check_device(device)
     check_numerics(precision, compiled)
@@ -102,26 +106,48 @@ def run(
     if dry_run:
         emit(plan_json(plan, where.home)) if as_json else print_plan(plan, where.home)
         return
-    outcomes = _execute(plan, catalog, where, device, threads, compiled, force)
+    asked = Asked(
+        matrix=matrix,
+        dataset=bool(dataset),
+        seed=bool(seed),
+        options={
+            "limit": limit,
+            "device": None if device == "auto" else device,
+            "precision": None if precision == "32-true" else precision,
+            "compile": compiled,
+            "threads": threads,
+            "force": force,
+            "strict": strict,
+            "home": home,
+        },
+    )
+    outcomes = _execute(plan, catalog, where, device, threads, compiled, force, fail_fast)
     tables = _render(plan, outcomes, registry, where.home)
     if as_json:
         emit(
             {
                 "matrix": matrix,
-                "cells": [_cell_json(o) for o in outcomes],
+                "cells": [cell_json(o, asked) for o in outcomes],
                 "leaderboards": [str(t) for t in tables],
                 "missing": missing_json(plan),
             }
         )
     elif outcomes:
-        _summary(matrix, outcomes, tables)
+        print_summary(asked, outcomes, tables)
     print_missing(plan)
     if any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(1)
 
 
 def _execute(
-    plan: Plan, catalog: Any, where: Any, device: str, threads: int | None, compiled: str, force: bool
+    plan: Plan,
+    catalog: Any,
+    where: Any,
+    device: str,
+    threads: int | None,
+    compiled: str,
+    force: bool,
+    fail_fast: bool,
 ) -> tuple[Outcome, ...]:
     from harness.cli.progress import Watcher
     from harness.errors import Interrupted
@@ -143,7 +169,7 @@ def _execute(
     )
     try:
         with Watcher() as watcher:
-            return execute(plan, workspace, listener=watcher, force=force)
+            return execute(plan, workspace, listener=watcher, force=force, fail_fast=fail_fast)
     except Interrupted as stop:
         say("stopped; the same command goes on from the last checkpoint", style="yellow")
         raise typer.Exit(128 + stop.signal) from stop
@@ -157,52 +183,3 @@ def _render(plan: Plan, outcomes: Sequence[Outcome], registry: Registry, home: P
         return []
     folder = leaderboards(registry)
     return publish_rows(kept, plan.runs, home=home, folder=folder)
-
-
-def _cell_json(outcome: Outcome) -> dict[str, Any]:
-    result = outcome.result
-    return {
-        "labels": dict(outcome.cell.labels),
-        "fingerprint": outcome.cell.run.fingerprint,
-        "status": outcome.status,
-        "error": outcome.error,
-        "seconds": round(outcome.seconds, 3),
-        "val_rsum": result.val_rsum if result else None,
-        "figures": {name: dict(f["values"]) for name, f in result.figures.items()} if result else {},
-    }
-
-
-def _summary(matrix: str, outcomes: Sequence[Outcome], tables: Sequence[Path]) -> None:
-    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-    for outcome in failed:
-        labels = " ".join(shlex.quote(f"--only={axis}={label}") for axis, label in outcome.cell.labels)
-        say(f"failed: {', '.join('='.join(pair) for pair in outcome.cell.labels)}", style="bold red")
-        say(f"  cause: {outcome.error}\n  traceback: {outcome.traceback}")
-        say(f"  alone: harness run --matrix {matrix} {labels}")
-    # An axis on which all cells agree goes into the title.
-    seen = {axis: {dict(o.cell.labels)[axis] for o in outcomes} for axis, _ in outcomes[0].cell.labels}
-    axes = [axis for axis, labels in seen.items() if len(labels) > 1]
-    rows = []
-    for outcome in [*failed, *(o for o in outcomes if o.status != "failed")]:
-        figures = outcome.result.figures if outcome.result else {}
-        rows.append(
-            [dict(outcome.cell.labels)[axis] for axis in axes]
-            + [percent(figures, "recall", name) for name in RECALLS]
-            + [percent(figures, "recall", "rsum", scale=1.0), outcome.status, duration(outcome.seconds)]
-        )
-    limit = outcomes[0].cell.run.limit
-    fixed = [f"{axis} {next(iter(labels))}" for axis, labels in seen.items() if axis not in axes]
-    title = ", ".join(
-        [f"{matrix}: recall in %", *fixed, *([f"first {limit} images of each split"] if limit else [])]
-    )
-    columns = [*axes, "i2t R@1", "R@5", "R@10", "t2i R@1", "R@5", "R@10", "rSum", "", "time"]
-    table(title, columns, rows, numeric=len(axes))
-    done = [outcome for outcome in outcomes if outcome.result]
-    if tables:
-        out.print(
-            plain(f"leaderboards: {', '.join(str(path) for path in tables)}"), markup=False, soft_wrap=True
-        )
-    if done:
-        say(
-            f"next: harness show {done[0].cell.run.fingerprint}    (history, costs and provenance of the first cell)"
-        )

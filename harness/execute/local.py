@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-import traceback
 from typing import Literal
 
 from harness.durable import Waiting, hold
-from harness.errors import HarnessError, Interrupted
+from harness.errors import Interrupted
 from harness.evaluate import EMBEDDINGS, RANKS
+from harness.execute.failure import Failure, record, release
 from harness.execute.outcome import Listener, Outcome, Workspace
 from harness.execute.run import perform
 from harness.execute.score import lacking, score
@@ -19,12 +19,13 @@ from harness.store import Result, Store
 
 
 def execute(
-    plan: Plan, workspace: Workspace, *, listener: Listener, force: bool = False
+    plan: Plan, workspace: Workspace, *, listener: Listener, force: bool = False, fail_fast: bool = False
 ) -> tuple[Outcome, ...]:
     """Run what is not stored yet; a failing run fails its cells and those after it, and no other.
 
     Args:
         force: train again even what is stored; the old result stays until the new one is complete.
+        fail_fast: begin no other run once one failed; cells that were not begun are ``skipped``.
 
     Returns:
         One outcome a cell, in the plan's order.
@@ -32,65 +33,88 @@ def execute(
     Raises:
         Interrupted: a signal asked for the end; everything up to the last checkpoint is kept.
     """
-    store = Store(workspace.home)
     outcomes: dict[int, Outcome] = {}
-    failures: dict[str, str] = {}
     wanted: dict[str, list[int]] = {}
     for position, cell in enumerate(plan.cells):
         wanted.setdefault(cell.run.fingerprint, []).append(position)
+    execution = _Execution(plan, workspace, listener, force=force)
     for index, run in enumerate(plan.runs, 1):
         if signal := workspace.stopping():
             raise Interrupted(signal)
         positions = wanted.get(run.fingerprint, [])
         cells = [plan.cells[position] for position in positions]
-        listener.started(index, len(plan.runs), run, cells[0] if cells else None)
-        # What a component prints is no output of ours: `--json` is read by programs.
-        with contextlib.redirect_stdout(sys.stderr):
-            finished = _one(run, cells, plan, workspace, store, listener, failures, force=force)
+        failed = execution.failures or any(outcome.status == "failed" for outcome in outcomes.values())
+        if fail_fast and failed and run.parent not in execution.failures:
+            finished = [Outcome(cell=cell, status="skipped") for cell in cells]
+        else:
+            listener.started(index, len(plan.runs), run, cells[0] if cells else None)
+            # What a component prints is no output of ours: `--json` is read by programs.
+            with contextlib.redirect_stdout(sys.stderr):
+                finished = execution.one(run, cells)
         for position, outcome in zip(positions, finished, strict=True):
             outcomes[position] = outcome
             listener.finished(outcome)
     return tuple(outcomes[position] for position in range(len(plan.cells)))
 
 
-def _one(
-    run: RunSpec,
-    cells: list[Cell],
-    plan: Plan,
-    workspace: Workspace,
-    store: Store,
-    listener: Listener,
-    failures: dict[str, str],
-    *,
-    force: bool,
-) -> list[Outcome]:
-    start = time.monotonic()
-    outcomes = []
-    try:
-        if run.parent in failures:
-            raise HarnessError(f"its parent run {run.parent} failed: {failures[run.parent]}")
-        waiting = Waiting(lambda who: listener.note(f"waiting for {who}"), workspace.stopping)
-        with hold(workspace.home, run.fingerprint, waiting):
-            store.recover(run.fingerprint)
-            store.begin(run.fingerprint, force=force)
-            stored = None if force else _stored(run, cells, plan, store, listener)
-            result = stored or perform(run, workspace, store, listener)
-            status: Literal["done", "cached"] = "cached" if stored else "done"
-            for cell in cells:
-                # The trained weights are stored: an evaluator that fails costs its own cell alone.
-                try:
-                    result = score(result, run, cell.evaluators, workspace, store)
-                except (Exception, SystemExit) as error:
-                    outcomes.append(_failed(cell, error, store, time.monotonic() - start))
-                else:
-                    seconds = time.monotonic() - start
-                    outcomes.append(Outcome(cell=cell, status=status, result=result, seconds=seconds))
-    # A component is somebody else's code: whatever it raises, the matrix goes on.
-    except (Exception, SystemExit) as error:
-        failures[run.fingerprint] = _cause(error)
-        store.record_failure(run.fingerprint, _story(error))
-        return [_failed(cell, error, store, time.monotonic() - start) for cell in cells]
-    return outcomes
+class _Execution:
+    """The runs of one plan; knows those that failed, by fingerprint."""
+
+    def __init__(self, plan: Plan, workspace: Workspace, listener: Listener, *, force: bool) -> None:
+        self.plan, self.workspace, self.listener, self.force = plan, workspace, listener, force
+        self.store = Store(workspace.home)
+        self.failures: dict[str, Failure] = {}
+
+    def one(self, run: RunSpec, cells: list[Cell]) -> list[Outcome]:
+        """Do one run and score it for its cells; whatever its components raise, it returns.
+
+        Raises:
+            StoreError: if not even the story of a failure can be written.
+        """
+        start = time.monotonic()
+        # A child that is stored needs no parent.
+        if run.parent in self.failures and (self.force or not self.store.finished(run.fingerprint)):
+            failure = self.failures[run.fingerprint] = self.failures[run.parent].of_child()
+            return [_failed(cell, failure, 0.0) for cell in cells]
+        try:
+            waiting = Waiting(lambda who: self.listener.note(f"waiting for {who}"), self.workspace.stopping)
+            with hold(self.workspace.home, run.fingerprint, waiting):
+                return self._held(run, cells, start)
+        except (KeyboardInterrupt, Interrupted):
+            raise
+        # A component is somebody else's code: whatever it raises, sys.exit among it, the matrix goes on.
+        except BaseException as error:
+            failure = record(error, run, self.workspace, self.store, name=run.fingerprint)
+        release()
+        self.failures[run.fingerprint] = failure
+        if not cells:
+            self.listener.note(
+                f"run {run.fingerprint} failed: {failure.cause}\n  traceback: {failure.traceback}"
+            )
+        return [_failed(cell, failure, time.monotonic() - start) for cell in cells]
+
+    def _held(self, run: RunSpec, cells: list[Cell], start: float) -> list[Outcome]:
+        """Train a run unless it is stored, and score it; its lock is held."""
+        self.store.recover(run.fingerprint)
+        self.store.begin(run.fingerprint, force=self.force)
+        stored = None if self.force else _stored(run, cells, self.plan, self.store, self.listener)
+        result = stored or perform(run, self.workspace, self.store, self.listener)
+        status: Literal["done", "cached"] = "cached" if stored else "done"
+        outcomes = []
+        for number, cell in enumerate(cells):
+            # The trained weights are stored: an evaluator that fails costs its own cell alone.
+            try:
+                result = score(result, run, cell.evaluators, self.workspace, self.store)
+            except (KeyboardInterrupt, Interrupted):
+                raise
+            except BaseException as error:
+                name = f"{run.fingerprint}-{number + 1}" if number else run.fingerprint
+                failure = record(error, run, self.workspace, self.store, name=name)
+                outcomes.append(_failed(cell, failure, time.monotonic() - start))
+            else:
+                seconds = time.monotonic() - start
+                outcomes.append(Outcome(cell=cell, status=status, result=result, seconds=seconds))
+        return outcomes
 
 
 def _stored(run: RunSpec, cells: list[Cell], plan: Plan, store: Store, listener: Listener) -> Result | None:
@@ -112,14 +136,12 @@ def _stored(run: RunSpec, cells: list[Cell], plan: Plan, store: Store, listener:
     return None
 
 
-def _failed(cell: Cell, error: BaseException, store: Store, seconds: float) -> Outcome:
-    path = store.record_failure(cell.run.fingerprint, _story(error))
-    return Outcome(cell=cell, status="failed", error=_cause(error), traceback=path, seconds=seconds)
-
-
-def _story(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))
-
-
-def _cause(error: BaseException) -> str:
-    return str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+def _failed(cell: Cell, failure: Failure, seconds: float) -> Outcome:
+    return Outcome(
+        cell=cell,
+        status="failed",
+        error=failure.cause,
+        hint=failure.hint,
+        traceback=failure.traceback,
+        seconds=seconds,
+    )

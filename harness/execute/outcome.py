@@ -48,14 +48,17 @@ class Outcome:
     """What became of one cell.
 
     Attributes:
-        error: cause in a few words, empty unless failed.
+        status: ``cached`` was in the store, ``skipped`` was not begun, since another failed.
+        error: cause on one line, empty unless failed.
+        hint: what to do about it, on one line; empty where nobody knows.
         traceback: file with the whole story of a failure.
     """
 
     cell: Cell
-    status: Literal["done", "cached", "failed"]
+    status: Literal["done", "cached", "failed", "skipped"]
     result: Result | None = None
     error: str = ""
+    hint: str = ""
     traceback: Path | None = None
     seconds: float = 0.0
 

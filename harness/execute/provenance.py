@@ -77,18 +77,23 @@ class PeakMemory:
 
     def bytes(self) -> int:
         """Return the peak in bytes: allocated on an accelerator, resident on a CPU."""
-        if self.device.startswith("cuda"):
-            import torch
+        return peak_bytes(self.device)
 
-            return int(torch.cuda.max_memory_allocated(self.device))
-        if sys.platform == "linux":
-            for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-                if line.startswith("VmHWM"):
-                    return int(line.split()[1]) * 1024
-        import resource
 
-        scale = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+def peak_bytes(device: str) -> int:
+    """Return the highest memory use in bytes since a `PeakMemory` was made last."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "linux":
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+    import resource
+
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
 def default_threads() -> int:

@@ -1,0 +1,97 @@
+"""What became of a run that failed: its cause on one line, the whole story in a file."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.execute.outcome import Workspace
+from harness.execute.provenance import peak_bytes
+from harness.plan import RunSpec
+from harness.store import Store
+
+LONGEST = 400
+"""Characters of a cause; the file has all of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a run failed.
+
+    Attributes:
+        run: fingerprint of the run that failed first: a child fails with its parent.
+        cause: on one line.
+        hint: what to do, on one line; empty where nobody knows.
+        traceback: file with the whole story.
+    """
+
+    run: str
+    cause: str
+    hint: str
+    traceback: Path
+
+    def of_child(self) -> Failure:
+        """Return it as the failure of a run that would have started from the one that failed."""
+        if self.cause.startswith("its parent run "):
+            return self
+        return Failure(
+            run=self.run,
+            cause=f"its parent run {self.run} failed: {self.cause}",
+            hint=self.hint,
+            traceback=self.traceback,
+        )
+
+
+def record(error: BaseException, run: RunSpec, workspace: Workspace, store: Store, *, name: str) -> Failure:
+    """Keep the story of a failure in the file ``failures/<name>.txt`` of the store.
+
+    Raises:
+        StoreError: if the file cannot be written.
+    """
+    cause, hint = told(error)
+    if is_memory(error):
+        peak = peak_bytes(workspace.device) / 1e9
+        cause = f"out of memory at a batch of {run.stage.batch}, peak {peak:.1f} GB: {cause}"
+        hint = f"Lower the batch of stage {run.stage.name!r}, or give it a device with more memory."
+    story = "".join(traceback.format_exception(error))
+    path = store.record_failure(name, f"{story}\n{cause}\n{hint}".rstrip() + "\n")
+    return Failure(run=run.fingerprint, cause=cause, hint=hint, traceback=path)
+
+
+def told(error: BaseException) -> tuple[str, str]:
+    """Return the cause of an error and its hint, each on one line."""
+    if isinstance(error, HarnessError):
+        return one_line(error.message), one_line(error.hint)
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return one_line(text), ""
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line, cut where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def is_memory(error: BaseException | None) -> bool:
+    """Tell whether memory ran out, of the device or of the machine, somewhere in the chain of causes."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return True
+        if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+            return True  # torch's allocator for the CPU has no class for it
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def release() -> None:
+    """Give back what a run that failed held: the next one may need all of the device."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -1,0 +1,136 @@
+"""A cell that fails: its cause on one line, its story in a file, the command that does it alone, and the others."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import DataError
+from harness.execute.failure import LONGEST, told
+from harness.store import Store
+
+Invoke = Callable[..., tuple[int, str, str]]
+RUN = ("run", "--device", "cpu", "--threads", "1", "--matrix", "whole")
+LOSS = (
+    (
+        "contrast: {use: contrast}",
+        "contrast: {use: contrast}\n  broken: {use: mined, candidates: 1, take: 9}",
+    ),
+    ("two: {like: one", "bad: {like: one, losses: {broken: 1}}\n  two: {like: one"),
+    ("direct: {experiment: direct}", "direct: {stage: bad}"),
+)
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        ("escapes", "GeneratorExit: past every except Exception"),
+        ("memory", "out of memory at a batch of 6, peak"),
+        ("allocator", "out of memory at a batch of 6, peak"),
+    ],
+)
+def test_whatever_a_component_raises_the_other_cells_are_done(toy: Any, fault: str, cause: str) -> None:
+    plan = toy.plan(
+        ("direct: {experiment: direct}", f"direct: {{experiment: direct, text.fault: {fault}}}"),
+        only={"variant": ["direct", "closed"]},
+    )
+    failed, done = toy.execute(plan)
+    assert (failed.status, done.status) == ("failed", "done")
+    assert failed.error.startswith(cause)
+    assert "\n" not in failed.error
+    assert ("batch of stage 'one'" in failed.hint) == ("memory" in cause)
+    story = failed.traceback.read_text()
+    assert "in _broken" in story
+    assert story.rstrip().endswith(failed.hint or failed.error)
+
+
+def test_a_loss_that_raises_fails_its_cell_alone(toy: Any) -> None:
+    failed, done = toy.execute(toy.plan(*LOSS, only={"variant": ["direct", "closed"]}))
+    assert (failed.status, done.status) == ("failed", "done")
+    assert "in mine" in failed.traceback.read_text()
+
+
+def test_each_evaluator_that_fails_has_a_story_of_its_own(toy: Any) -> None:
+    raising = "raising: {use: hits, fault: raises}"
+    plan = toy.plan(
+        (raising, f"{raising}\n  exiting: {{use: hits, fault: exits}}"),
+        ("plain: {}", "plain: {evaluators: [raising]}, judged: {evaluators: [recall, exiting]}, fine: {}"),
+        only={"variant": ["plain", "judged", "fine"]},
+    )
+    assert len(plan.runs) == 1
+    first, second, fine = toy.execute(plan)
+    assert [o.status for o in (first, second, fine)] == ["failed", "failed", "done"]
+    assert "boom in evaluate" in first.traceback.read_text()
+    assert "SystemExit: 3" in second.traceback.read_text()
+
+
+def test_fail_fast_begins_nothing_more_and_children_fail_with_their_parent(toy: Any, toy_log: Any) -> None:
+    plan = toy.plan(
+        ("plain: {}", "plain: {text.fault: raises}"), ("after: {", "after: {text.fault: raises, ")
+    )
+    outcomes = toy.execute(plan, fail_fast=True)
+    assert [o.status for o in outcomes] == ["failed", "skipped", "skipped", "failed"]
+    assert outcomes[3].traceback == outcomes[0].traceback
+    assert len(toy_log.events("training")) == 1
+    # What is stored is not begun either, and stays.
+    assert [o.status for o in toy.execute(plan)] == ["failed", "done", "done", "failed"]
+
+
+def test_a_stored_child_outlives_a_parent_that_fails(toy: Any) -> None:
+    plan = toy.plan(only={"variant": ["after"]})
+    (first,) = toy.execute(plan)
+    store = Store(toy.home)
+    (store.folder(plan.runs[0].fingerprint) / "result.json").unlink()
+    toy.listener.at = lambda phase, *_: 1 / 0
+    (again,) = toy.execute(plan)
+    assert again.status == "cached"
+    assert again.result.figures == first.result.figures
+
+
+def test_a_parent_that_is_no_cell_is_told_of(toy: Any) -> None:
+    plan = toy.plan(("after: {", "after: {text.fault: raises, "), only={"variant": ["after"]})
+    (outcome,) = toy.execute(plan)
+    parent = plan.runs[0].fingerprint
+    assert outcome.error == f"its parent run {parent} failed: ZeroDivisionError: boom in forward"
+    (note,) = [event[1] for event in toy.listener.told if event[0] == "note"]
+    assert note.startswith(f"run {parent} failed: ZeroDivisionError")
+    assert "boom in forward" in outcome.traceback.read_text()
+
+
+def test_a_cause_is_one_line_however_long_the_error() -> None:
+    error = DataError("broken", problems=[f"file {k} is missing" for k in range(100)], hint="Get\nthem.")
+    cause, hint = told(error)
+    assert len(cause) == LONGEST
+    assert cause.startswith("broken - file 0 is missing - file 1")
+    assert hint == "Get them."
+    assert told(SystemExit()) == ("SystemExit", "")
+
+
+def test_the_printed_command_does_the_failed_cell_and_no_other(
+    invoke: Invoke, toy_registry: Callable[..., Path], toy_log: Any, tmp_path: Path
+) -> None:
+    toy_registry(("direct: {experiment: direct}", "direct: {text.fault: raises}"))
+    home = tmp_path / "a home"
+    asked = (*RUN, "--limit", "8", "--home", str(home), "--seed", "7", "--dataset", "twisted", "--fail-fast")
+    code, out, err = invoke(*asked, "--only", "variant=plain", "--only", "variant=direct")
+    assert code == 1
+    summary = err[err.index("1 of 2 cells failed") :]
+    alone = shlex.split(summary.split("alone: ")[1].splitlines()[0])
+    story = Path(summary.split("traceback: ")[1].splitlines()[0])
+    assert "boom in forward" in story.read_text()
+    assert out.index("direct") < out.index("plain")
+    assert alone[0] == "harness"
+
+    toy_log.clear()
+    code, out, _ = invoke(*alone[1:], "--json")
+    (cell,) = json.loads(out)["cells"]
+    assert (code, cell["status"], cell["error"]) == (1, "failed", "ZeroDivisionError: boom in forward")
+    assert cell["labels"] == {"dataset": "twisted", "variant": "direct", "seed": "7"}
+    assert Path(cell["traceback"]) == story
+    assert shlex.split(cell["alone"]) == alone
+    assert len(toy_log.events("training")) == 1
