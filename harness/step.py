@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.distributed import ALONE, Team
 from harness.errors import InputError, TrainingError, nearest
 from harness.inputs import ImageInputs, derive
 from harness.model import Model
@@ -50,7 +51,10 @@ class Numerics:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Batch:
-    """What a step trains on: prepared images or their features, prepared captions, and the image of each pair."""
+    """What a step trains on: prepared images or their features, prepared captions, and the image of each pair.
+
+    In a process that shares the batch with others, `images` are its own; captions and groups are of the whole batch.
+    """
 
     images: Tensor
     texts: Tensor
@@ -64,14 +68,24 @@ class Step:
         split: the train split.
         texts: (m, ...) its prepared captions, on the device.
         seed: of the run; candidates are drawn from it, the epoch and the step, so that a resumed run repeats them.
+        team: the processes that share a batch.
     """
 
     def __init__(
-        self, model: Model, images: ImageInputs, split: Split, texts: Tensor, *, seed: int, numerics: Numerics
+        self,
+        model: Model,
+        images: ImageInputs,
+        split: Split,
+        texts: Tensor,
+        *,
+        seed: int,
+        numerics: Numerics,
+        team: Team = ALONE,
     ) -> None:
         import torch
 
         self.model, self.texts, self.seed, self.numerics = model, texts, seed, numerics
+        self.team = team
         self.caption_image = torch.from_numpy(split.caption_image)
         self.embed_image: Callable[[Tensor], Tensor] = lambda batch: images.embed(model.image, batch)
         self.embed_text: Callable[[Tensor], Tensor] = lambda batch: model.text(batch)
@@ -93,7 +107,7 @@ class Step:
         import torch
 
         with self.numerics.cast(str(batch.texts.device)):
-            image = self.embed_image(batch.images)
+            image = self.team.whole(self.embed_image, batch.images, len(batch.groups))
             mined = {
                 name: self._mine(name, loss, image.detach(), batch.groups, epoch, step)
                 for name, loss in self.model.losses.items()
@@ -101,14 +115,20 @@ class Step:
             }
             # One pass over the batch's and the mined captions, with batch statistics over them all.
             text, *more = torch.split(
-                self.embed_text(torch.cat([batch.texts, *mined.values()])),
+                self._embedded(self.embed_text, torch.cat([batch.texts, *mined.values()])),
                 [len(batch.texts), *map(len, mined.values())],
             )
+            # Every process computes the losses of the whole batch, so that what they drop must be the same.
+            self.team.same_random(str(batch.texts.device))
             extra: Mapping[str, Tensor] = dict(zip(mined, more, strict=True))
             return {
                 name: loss(image, text, batch.groups, *([extra[name]] if name in extra else []))
                 for name, loss in self.model.losses.items()
             }
+
+    def _embedded(self, embed: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """Embed what every process has whole."""
+        return self.team.whole(embed, rows[self.team.share(len(rows)).slice], len(rows))
 
     def _mine(self, name: str, loss: Mining, image: Tensor, groups: Tensor, epoch: int, step: int) -> Tensor:
         """Return the prepared captions that a loss takes from beyond the batch."""
@@ -125,7 +145,7 @@ class Step:
         try:
             # Weights that are cast here have no gradient: the pass after this one must not find them.
             with torch.no_grad(), self.numerics.cast(str(candidates.device), keep=False):
-                embedded = embed(candidates)
+                embedded = self._embedded(embed, candidates)
         finally:
             encoder.train()
         rows: Any = loss.mine(image, groups, embedded, self.caption_image[drawn].to(groups.device))
@@ -134,4 +154,4 @@ class Step:
             raise TrainingError(
                 f"loss {name!r} mined {rows!r:.80}; it must return (k,) int64 rows of its {count} candidates"
             )
-        return candidates[rows]
+        return candidates[self.team.same(rows)]

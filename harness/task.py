@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.distributed import ALONE, Team
 from harness.inputs import ImageInputs
 from harness.model import Model
 from harness.protocols import Split
@@ -45,6 +46,7 @@ class Task:
         stopping: returns the number of a signal that arrived, or 0.
         note: is told what a person should know.
         numerics: precision and compilation of a step.
+        team: the processes that share each batch. Those that do not lead need not validate or write, and are not told.
     """
 
     model: Model
@@ -60,3 +62,4 @@ class Task:
     stopping: Callable[[], int]
     note: Callable[[str], None]
     numerics: Numerics = field(default_factory=Numerics)
+    team: Team = ALONE

@@ -64,10 +64,23 @@ class _Training:
         for line in idle_globs(self.model.root, self.stage):
             task.note(line)
         self.optimizer = build_optimizer(self.model.root, self.stage)
+        self.team = task.team
         self.step = Step(
-            task.model, task.images, task.split, task.texts, seed=task.seed, numerics=task.numerics
+            task.model,
+            task.images,
+            task.split,
+            task.texts,
+            seed=task.seed,
+            numerics=task.numerics,
+            team=task.team,
         )
         self.batch = min(self.stage.batch, len(task.split.records))
+        if self.batch < self.team.size:
+            raise TrainingError(
+                f"a batch of {self.batch} images cannot be shared by {self.team.size} devices",
+                hint="Raise the stage's batch in registry.yaml, or lower --devices.",
+            )
+        self.terms = self.team.terms(self.model.root, self.step.terms)
         # A last batch of one would break batch normalisation; it joins the next epoch's draw instead.
         n = len(task.split.records)
         self.steps = n // self.batch if n % self.batch < 2 else math.ceil(n / self.batch)
@@ -75,7 +88,9 @@ class _Training:
         self.saved = self.mark = time.monotonic()
 
     def run(self) -> Trained:
-        resumed = self._resume()
+        with self.team.lead_first():
+            resumed = self._resume()
+        self._same_start()
         state, stage = self.state, self.stage
         while state.epoch <= stage.epochs:
             self._epoch()
@@ -85,7 +100,8 @@ class _Training:
             state.step, state.sums = 0, {}
             self._pause(finished=state.epoch > stage.epochs)
         self._clock()
-        self.model.load(state.best, self.task.unsaved)
+        if self.team.lead:
+            self.model.load(state.best, self.task.unsaved)
         return Trained(state.history, state.best_epoch, state.best_rsum, state.seconds, resumed)
 
     def _epoch(self) -> None:
@@ -97,7 +113,8 @@ class _Training:
             torch.manual_seed(derive(task.seed, "step", state.epoch))
         first = state.step * self.batch
         order, last = draw.order[first:], self.steps * self.batch
-        batches = task.images.batches(
+        batches = self.team.batches(
+            task.images,
             draw.order[first:last],
             draw.views[first:last],
             self.batch,
@@ -107,7 +124,7 @@ class _Training:
         groups = torch.from_numpy(order).to(task.texts.device)
         self.model.root.train()
         for offset, images in enumerate(batches):
-            rows = slice(offset * self.batch, offset * self.batch + len(images))
+            rows = slice(offset * self.batch, min((offset + 1) * self.batch, last - first))
             at = state.epoch - 1 + state.step / self.steps
             factor = rate_factor(stage, at)
             for group in self.optimizer.param_groups:
@@ -126,7 +143,7 @@ class _Training:
 
         model, state = self.model, self.state
         self.optimizer.zero_grad(set_to_none=True)
-        terms = self.step.terms(batch, state.epoch, state.step)
+        terms = self.terms(batch, state.epoch, state.step)
         total = torch.stack([model.weights[name] * term for name, term in terms.items()]).sum()
         values = {name: float(term.detach()) for name, term in terms.items()}
         broken = [name for name, value in values.items() if not math.isfinite(value)]
@@ -152,10 +169,12 @@ class _Training:
         row = {"epoch": float(state.epoch), "rate": rate_factor(stage, state.epoch - 1)}
         row |= {key: total / self.steps for key, total in state.sums.items()}
         if state.epoch % stage.evaluate_every == 0 or state.epoch == stage.epochs:
-            row["val.rsum"] = rsum = self.task.validate()
+            (rsum,) = self.team.agree(self.task.validate() if self.team.lead else 0.0)
+            row["val.rsum"] = rsum
             if rsum > state.best_rsum:
                 state.best_rsum, state.best_epoch, state.misses = rsum, state.epoch, 0
-                state.best = {k: v.cpu().clone() for k, v in self.model.state(self.task.unsaved).items()}
+                if self.team.lead:
+                    state.best = {k: v.cpu().clone() for k, v in self.model.state(self.task.unsaved).items()}
             else:
                 state.misses += 1
         self._clock()
@@ -174,7 +193,7 @@ class _Training:
 
     def _pause(self, *, finished: bool = False) -> None:
         """Write a checkpoint when one is due, or when a signal asks for the end."""
-        signal = self.task.stopping()
+        signal = int(self.team.agree(self.task.stopping())[0])
         if signal or (not finished and time.monotonic() - self.saved >= CHECKPOINT_SECONDS):
             self._clock()
             self._save()
@@ -185,6 +204,8 @@ class _Training:
     def _save(self) -> None:
         import torch
 
+        if not self.team.lead:
+            return
         state = self.state
         content = {
             "state": dict(vars(state)),
@@ -209,7 +230,21 @@ class _Training:
                 self._refuse(file, (str(error) or type(error).__name__).splitlines()[0], another)
         return 0
 
+    def _same_start(self) -> None:
+        """Hold all processes to the checkpoint that the first one read.
+
+        Raises:
+            TrainingError: if this one read another.
+        """
+        own = (float(self.state.epoch), float(self.state.step))
+        if (led := self.team.agree(*own)) != own:
+            raise TrainingError(
+                f"process {self.team.rank} would go on at epoch and step {own}, the first process at {led}"
+            )
+
     def _refuse(self, path: Path, cause: str, another: bool) -> None:
+        if not self.team.lead:
+            raise TrainingError(f"process {self.team.rank} cannot resume from {path}: {cause}")
         path.unlink(missing_ok=True)
         then = "the one before it is tried" if another else "the run starts anew"
         self.task.note(f"cannot resume from {path} ({cause}); {then}")
@@ -223,7 +258,7 @@ class _Training:
         self.optimizer.load_state_dict(content["optimizer"])
         torch.set_rng_state(random)
         if cuda and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(cuda)
+            torch.cuda.set_rng_state_all(cuda[: torch.cuda.device_count()])
         self.state = state
         self.task.note(f"resumed in epoch {state.epoch} of {self.stage.epochs}")
         return state.epoch - 1

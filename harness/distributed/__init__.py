@@ -1,0 +1,5 @@
+"""One batch shared by several processes, each with its part of the rows, so that figures stay those of one process."""
+
+from harness.distributed.team import ALONE, Share, Team
+
+__all__ = ["ALONE", "Share", "Team"]
