@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,10 +14,32 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What is timed: calls of `call`, after one of `ready`, which is not."""
+    """What is timed: calls of `call`, after one of `ready`, which is not.
+
+    Attributes:
+        slow: it is called once a round, and never before to warm up and to find out how many calls fill the time.
+    """
 
     ready: Callable[[], object]
     call: Callable[[], object]
+    slow: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """A median with the quartiles around it."""
+
+    median: float
+    low: float
+    high: float
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Return median and quartiles of at least one figure."""
+    if len(values) == 1:
+        return Spread(median=values[0], low=values[0], high=values[0])
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Spread(median=median, low=low, high=high)
 
 
 def interleave(
@@ -36,7 +59,7 @@ def interleave(
     import numpy as np
 
     names = list(works)
-    calls = {name: _calls(work, seconds, wait) for name, work in works.items()}
+    calls = {name: 1 if work.slow else _calls(work, seconds, wait) for name, work in works.items()}
     random = np.random.default_rng(seed)
     found: dict[K, list[float]] = {name: [] for name in names}
     for _ in range(rounds):

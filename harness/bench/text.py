@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from harness.bench.report import MODES, Machine, Measured, Mode, Speed, TextReport
+from harness.bench.origin import load_average, machine_of, today
 from harness.bench.rounds import Work, interleave
+from harness.bench.text_report import MODES, Measured, Mode, Speed, TextReport
 from harness.build import build
 from harness.data import OpenDataset, open_dataset
 from harness.errors import HarnessError, InputError, RunError, nearest
 from harness.execute.outcome import Workspace
-from harness.execute.provenance import default_threads, hardware, versions
+from harness.execute.provenance import versions
 from harness.execute.settings import settle
 from harness.inputs import derive, prepare_captions
 from harness.plan import Part
@@ -69,7 +68,7 @@ def measure(bench: TextBench, told: Told) -> TextReport:
     Raises:
         InputError: names an encoder, a profile or a parameter that does not fit.
     """
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    load = load_average()
     components = _components(bench)
     dim = bench.dim or _dim(bench)
     settle(bench.workspace)
@@ -104,20 +103,14 @@ def measure(bench: TextBench, told: Told) -> TextReport:
         seconds=bench.seconds,
         dataset=dataset.name,
         words=len(words),
-        machine=Machine(
-            hardware=hardware(workspace.device, workspace.threads),
-            device=workspace.device,
-            cores=default_threads(),
-            threads=workspace.threads,
-            load=load,
-        ),
+        machine=machine_of(workspace, load),
         versions={
             name: version
             for name, version in versions({entry.distribution: entry.version for entry in entries}).items()
             if name in ("python", "torch", *(entry.distribution for entry in entries))
         },
         revision=workspace.revision,
-        date=datetime.now(UTC).date().isoformat(),
+        date=today(),
         command=workspace.command,
     )
 

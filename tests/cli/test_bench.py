@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from harness.bench import read_report, section, summary
 from harness.bench.rounds import Work, interleave
+from harness.bench.text_page import text_section as section
+from harness.bench.text_report import read_text_report as read_report
+from harness.bench.text_report import text_summary as summary
 
 REGISTRY = """\
 version: 1

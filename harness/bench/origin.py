@@ -1,0 +1,95 @@
+"""Where and when a benchmark ran: machine, versions, source, command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from harness.execute.outcome import Workspace
+from harness.execute.provenance import default_threads, hardware, versions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where it was measured.
+
+    Attributes:
+        hardware: processor, threads, accelerator.
+        cores: that the process could use.
+        load: the system's load average of a minute before it began; ``None`` where there is none.
+    """
+
+    hardware: str
+    device: str
+    cores: int
+    threads: int
+    load: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """All that a table says of where it came from."""
+
+    machine: Machine
+    versions: Mapping[str, str]
+    revision: str
+    date: str
+    command: str
+
+
+def load_average() -> float | None:
+    """Return the system's load average of the last minute; ``None`` where there is none."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def origin_of(workspace: Workspace, packages: Iterable[str], load: float | None) -> Origin:
+    """Describe this run.
+
+    Args:
+        packages: distributions whose versions matter; one that is not installed is left out.
+        load: see `load_average`, from before it began.
+    """
+    found = versions({})
+    for name in packages:
+        if name not in found:
+            try:
+                found[name] = importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+    return Origin(
+        machine=machine_of(workspace, load),
+        versions={name: version for name, version in found.items() if name in ("python", *packages)},
+        revision=workspace.revision,
+        date=today(),
+        command=workspace.command,
+    )
+
+
+def machine_of(workspace: Workspace, load: float | None) -> Machine:
+    """Describe the machine."""
+    return Machine(
+        hardware=hardware(workspace.device, workspace.threads),
+        device=workspace.device,
+        cores=default_threads(),
+        threads=workspace.threads,
+        load=load,
+    )
+
+
+def today() -> str:
+    """Return the date in UTC."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def signature(machine: Machine, versions: Mapping[str, str], revision: str, date: str, command: str) -> str:
+    """Return the line that stands below a table."""
+    load = "" if machine.load is None else f", load average {machine.load:.2f} before it began"
+    listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    source = f" Source {revision}." if revision else ""
+    return (
+        f"{machine.hardware}, {machine.cores} cores, device {machine.device}{load}. {listed}.{source} {date}: "
+        f"`{command}`."
+    )

@@ -1,0 +1,108 @@
+"""What the commands of `harness bench` have in common: options, the workspace, and how a report is shown."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.console import emit, out, plain, say, table
+from harness.cli.device import check_device, find_device
+from harness.cli.options import load_catalog, load_registry, place
+
+if TYPE_CHECKING:
+    from harness.bench.report import Group, Report
+
+Rounds = Annotated[int, typer.Option("--rounds", min=1, help="Interleaved rounds.")]
+Seconds = Annotated[float, typer.Option("--seconds", min=0.0, help="Least time of one measurement.")]
+BenchDevice = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+BenchThreads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="CPU threads (default: the cores there are).", show_default=False),
+]
+Source = Annotated[
+    Path | None,
+    typer.Option("--from", help="Measure nothing; show what --json printed earlier.", show_default=False),
+]
+Write = Annotated[bool, typer.Option("--write", help="Write the section of docs/performance.md.")]
+
+
+def workspace_of(device: str, threads: int | None, strict: bool) -> Any:
+    """Return where and with what a benchmark runs."""
+    from harness.execute import Workspace
+    from harness.execute.provenance import default_threads, source_revision
+
+    where = place(None)
+    return Workspace(
+        home=where.home,
+        data=where.data,
+        catalog=load_catalog(strict),
+        device=find_device(device),
+        threads=threads or default_threads(),
+        command=shlex.join(["harness", *sys.argv[1:]]),
+        revision=source_revision(),
+    )
+
+
+def deliver(
+    benchmark: str,
+    measure: Callable[[Any, Callable[[str], None]], Report],
+    *,
+    source: Path | None,
+    write: bool,
+    strict: bool,
+    as_json: bool,
+    threads: int | None,
+    device: str = "cpu",
+) -> None:
+    """Measure, or read what was measured; print it, and write it to the page where that is asked for.
+
+    Args:
+        measure: called with the workspace, and with what tells of progress.
+    """
+    from harness.bench.page import write_report
+    from harness.bench.report import read_report, summary
+
+    check_device(device)
+    if source is not None:
+        report = read_report(source, benchmark)
+    else:
+        workspace = workspace_of(device, threads, strict)
+        # What a component prints is no output of ours: `--json` is read by programs.
+        with contextlib.redirect_stdout(sys.stderr):
+            report = measure(workspace, say)
+    if as_json:
+        emit(summary(report))
+    else:
+        _print(report)
+    if write:
+        say(f"written: {write_report(report, load_registry().path.parent)}")
+
+
+def _print(report: Report) -> None:
+    from harness.bench.origin import signature
+
+    out.print(plain(report.about), markup=False, soft_wrap=True)
+    for group in report.groups:
+        print_group(group)
+    origin = report.origin
+    line = signature(origin.machine, origin.versions, origin.revision, origin.date, origin.command)
+    out.print(plain(line), markup=False, soft_wrap=True)
+
+
+def print_group(group: Group) -> None:
+    """Print the tables of a group."""
+    from harness.bench.render import columns, fact_rows, ratio_rows, rows
+
+    title, *heads = columns(group)
+    if group.timed:
+        table(title, ["", *heads], rows(group), numeric=1)
+    if group.ratios:
+        table("", ["ratio", "median (quartiles)", "to reach"], ratio_rows(group), numeric=1)
+    for name, value in fact_rows(group):
+        out.print(plain(f"{name}: {value}"), markup=False, soft_wrap=True)
