@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.execute.rows import ROWS, identities, keep_ranks, metrics_of
+from harness.execute.rows import ROWS, efficiency_of, identities, keep_ranks, metrics_of
 from harness.leaderboard import Ranks, Row, merge_rows, read_rows, write
 from harness.store import Result, Store
 
@@ -32,7 +32,7 @@ def republish(results: Sequence[Result], asked: Collection[str], store: Store, f
 
 
 def refreshed(row: Row, result: Result, asked: Collection[str] = ()) -> Row:
-    """Return a row with the figures that its run has now."""
+    """Return a row with the figures, and what embedding takes, that its run has now."""
     # Rows of versions that did not name evaluators: those whose figures they have.
     shown = row.evaluators or [n for n in result.figures if any(m.startswith(f"{n}.") for m in row.metrics)]
     names = [name for name in dict.fromkeys([*shown, *asked]) if name in result.figures]
@@ -43,4 +43,5 @@ def refreshed(row: Row, result: Result, asked: Collection[str] = ()) -> Row:
         row,
         metrics=kept | metrics_of(judged),
         evaluators={**row.evaluators, **identities(judged)},
+        efficiency=efficiency_of(result.cost),
     )
