@@ -76,7 +76,10 @@ def contest(
     for contender in contenders:
         if not contender.slow:
             contender.ready()
-            _weigh(contender, found, memory, device)
+            found[contender.name] = _called(contender)
+            if contender.weigh:
+                contender.ready()
+                _weigh(contender, found, memory, device)
     works = {contender.name: _work(contender, found, memory, device) for contender in contenders}
 
     def wait() -> None:
@@ -123,7 +126,7 @@ def _work(contender: Contender, found: dict[str, Any], memory: dict[str, int | N
         else:
             found[contender.name] = _called(contender)
 
-    return Work(ready=contender.ready, call=call, slow=contender.slow)
+    return Work(ready=contender.ready, call=call, slow=contender.slow, warm=not contender.slow)
 
 
 def _called(contender: Contender) -> Any:

@@ -18,11 +18,13 @@ class Work:
 
     Attributes:
         slow: it is called once a round, and never before to warm up and to find out how many calls fill the time.
+        warm: it was called before, so that one call tells how many fill the time.
     """
 
     ready: Callable[[], object]
     call: Callable[[], object]
     slow: bool = False
+    warm: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,8 @@ def interleave(
 
 def _calls(work: Work, seconds: float, wait: Callable[[], object]) -> int:
     """Return how many calls fill the time; the first call, which may allocate and compile, does not count."""
-    _time(work, 1, wait)
+    if not work.warm:
+        _time(work, 1, wait)
     return max(1, math.ceil(seconds / _time(work, 1, wait)))
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from harness.cli.bench_options import BenchThreads, Rounds, Seconds, Source, Write, deliver
 from harness.cli.bench_text import text
-from harness.cli.options import Json, Strict
+from harness.cli.options import Json, Strict, load_registry
 
 app = typer.Typer(help="Measure how fast the harness is beside what people use today.")
 
+Dim = Annotated[int, typer.Option("--dim", min=1, help="Size of the embedding.")]
 Sizes = Annotated[
     list[int] | None,
     typer.Option(
@@ -38,7 +39,7 @@ def group(context: typer.Context) -> None:
 @app.command()
 def evaluation(
     images: Sizes = None,
-    dim: Annotated[int, typer.Option("--dim", min=1, help="Size of the embedding.")] = 2048,
+    dim: Dim = 2048,
     rounds: Rounds = 3,
     seconds: Seconds = 0.5,
     threads: BenchThreads = None,
@@ -48,26 +49,66 @@ def evaluation(
     as_json: Json = False,
 ) -> None:
     """Measure ranking beside the bare matrix product, CLIP_benchmark, torchmetrics and a loop of sorts."""
-    from harness.bench.evaluation import SIZES, EvaluationBench, measure
 
-    deliver(
-        "evaluation",
-        lambda workspace, told: measure(
-            EvaluationBench(
-                workspace=workspace,
-                rounds=rounds,
-                seconds=seconds,
-                sizes=tuple(dict.fromkeys(images or SIZES)),
-                dim=dim,
+    def made(workspace: Any, told: Any) -> Any:
+        from harness.bench.evaluation import SIZES, EvaluationBench, measure
+
+        sizes = tuple(dict.fromkeys(images or SIZES))
+        bench = EvaluationBench(workspace=workspace, rounds=rounds, seconds=seconds, sizes=sizes, dim=dim)
+        return measure(bench, told)
+
+    deliver("evaluation", made, source, write=write, strict=strict, as_json=as_json, threads=threads)
+
+
+@app.command()
+def statistics(
+    images: Annotated[int, typer.Option("--images", min=2, help="Images of the gallery.")] = 5000,
+    dim: Dim = 2048,
+    resamples: Annotated[int, typer.Option("--resamples", min=40, help="Resamples of an interval.")] = 1000,
+    rounds: Rounds = 5,
+    seconds: Seconds = 0.5,
+    threads: BenchThreads = None,
+    source: Source = None,
+    write: Write = False,
+    strict: Strict = False,
+    as_json: Json = False,
+) -> None:
+    """Measure the intervals of a row beside its evaluation, a plain loop and SciPy's bootstrap."""
+
+    def made(workspace: Any, told: Any) -> Any:
+        from harness.bench.resampling import StatisticsBench, measure
+
+        sizes = {"images": images, "dim": dim, "resamples": resamples}
+        return measure(StatisticsBench(workspace=workspace, rounds=rounds, seconds=seconds, **sizes), told)
+
+    deliver("statistics", made, source, write=write, strict=strict, as_json=as_json, threads=threads)
+
+
+@app.command()
+def startup(
+    matrix: Annotated[str, typer.Option("--matrix", help="Trained once, in a temporary store.")] = "smoke",
+    rounds: Rounds = 5,
+    seconds: Seconds = 0.0,
+    threads: BenchThreads = None,
+    source: Source = None,
+    write: Write = False,
+    strict: Strict = False,
+    as_json: Json = False,
+) -> None:
+    """Measure the help, lists and the run of a stored matrix beside an empty program and bare imports."""
+
+    def made(workspace: Any, told: Any) -> Any:
+        from harness.bench.startup import StartupBench, measure
+
+        registry = load_registry()
+        return measure(
+            StartupBench(
+                workspace=workspace, rounds=rounds, seconds=seconds, registry=registry, matrix=matrix
             ),
             told,
-        ),
-        source=source,
-        write=write,
-        strict=strict,
-        as_json=as_json,
-        threads=threads,
-    )
+        )
+
+    deliver("startup", made, source, write=write, strict=strict, as_json=as_json, threads=threads)
 
 
 app.command()(text)

@@ -52,8 +52,8 @@ def workspace_of(device: str, threads: int | None, strict: bool) -> Any:
 def deliver(
     benchmark: str,
     measure: Callable[[Any, Callable[[str], None]], Report],
-    *,
     source: Path | None,
+    *,
     write: bool,
     strict: bool,
     as_json: bool,
