@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -70,11 +71,12 @@ def table(
         whole: names of other columns that are not folded where the terminal is narrow, since people copy from them.
     """
     drawn = Table(title=Text(plain(title)) if title else None, title_justify="left", title_style="bold")
-    narrow = _width(columns, rows) > out.width
+    widths = _widths(columns, rows)
+    narrow = sum(widths) + 3 * len(widths) + 1 > out.width
     for position, column in enumerate(columns):
         right = position >= numeric
         drawn.add_column(
-            Text(plain(column.replace(" ", "\n") if right and narrow else column)),
+            Text(plain(_broken(column, rows, position) if right and narrow else column)),
             justify="right" if right else "left",
             overflow="fold",
             no_wrap=right or column in whole,
@@ -84,11 +86,17 @@ def table(
     out.print(drawn)
 
 
-def _width(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> int:
-    """Return how wide a table is whose cells are not folded, its lines and margins too."""
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[int]:
+    """Return the width of each column whose cells are not folded."""
     lines = [[column, *(str(row[place]) for row in rows)] for place, column in enumerate(columns)]
-    cells = [max(cell_len(part) for text in texts for part in text.split("\n")) for texts in lines]
-    return sum(cells) + 3 * len(cells) + 1
+    return [max(cell_len(part) for text in texts for part in text.split("\n")) for texts in lines]
+
+
+def _broken(column: str, rows: Sequence[Sequence[object]], place: int) -> str:
+    """Return the name of a column in lines as narrow as its cells and its longest word allow."""
+    words = column.split() or [""]
+    cells = _widths([max(words, key=cell_len)], [[row[place]] for row in rows])
+    return textwrap.fill(column, cells[0], break_long_words=False, break_on_hyphens=False)
 
 
 def emit(value: Any) -> None:

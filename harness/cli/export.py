@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.console import emit, out, plain, say
 from harness.cli.options import Home, Json, Strict, leaderboards, load_catalog, load_registry, place
+from harness.cli.scores import scales_of
 
 if TYPE_CHECKING:
-    from harness.catalog import Catalog
-    from harness.specs import Scale
     from harness.store import Store
 
 FORMATS = ("every-eval-ever", "model-card")
@@ -49,7 +48,7 @@ def export(
     chosen = _chosen(store, runs or (), every=every)
     if called and len(chosen) > 1:
         raise InputError(f"--as names one method, and these are {len(chosen)} runs")
-    titles, scales = _titles(), _scales(load_catalog(strict))
+    titles, scales = _titles(), scales_of(load_catalog(strict))
     write = every_eval_ever if form == "every-eval-ever" else model_card
     written, failed = [], False
     for fingerprint in chosen:
@@ -100,9 +99,3 @@ def _titles() -> dict[str, str]:
 
     rows = read_rows(leaderboards(load_registry()) / "results.jsonl")
     return {row.fingerprint: row.title for row in rows}
-
-
-def _scales(catalog: Catalog) -> Mapping[str, Mapping[str, Scale]]:
-    """Return what the installed evaluators declare of their figures, by component."""
-    specs: list[Any] = [entry.spec for entry in catalog.entries("evaluator")]
-    return {spec.name: spec.scales for spec in specs}

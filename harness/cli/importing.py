@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ def import_file(
         typer.Argument(help="embeddings.safetensors or .npz, or ranks.parquet, with the ids of their rows."),
     ],
     method: Annotated[str, typer.Option("--as", help="Name of the method in tables.")],
+    from harness.catalog import Catalog
     dataset: Annotated[str, typer.Option("--dataset", "-d", help="The dataset, prepared here.")],
     visual: Annotated[str, typer.Option("--visual", help="Its image path, for tables.")] = "",
     textual: Annotated[str, typer.Option("--textual", help="Its text path, for tables.")] = "",
@@ -95,7 +97,7 @@ def import_file(
     if as_json:
         emit(_json(imported, pages))
     else:
-        _print(imported.result, pages)
+        _print(imported.result, workspace.catalog, pages)
     for note in imported.notes:
         say(f"note: {note}")
     if not dry_run:
@@ -116,20 +118,25 @@ def _command(file: Path) -> str:
     return shlex.join(["harness", *words])
 
 
-def _print(result: Result, pages: list[Path]) -> None:
-    rows = [
-        [f"{evaluator}.{name}", f"{value:.6g}"]
-        for evaluator, entry in sorted(result.figures.items())
-        for name, value in sorted(entry["values"].items())
-    ]
+def _print(result: Result, catalog: Catalog, pages: Sequence[Path]) -> None:
+    from harness.cli.scores import listed, units
+
+    rows = listed(result.figures, units(catalog, result.images, result.captions))
     table(f"{result.spec['method']} on {result.dataset}", ["figure", "value"], rows, numeric=1)
-    line = (
-        f"run {result.fingerprint}: {result.images:,} images, {result.captions:,} captions, "
-        f"passport {result.passport}"
-    )
-    if pages:
-        line += f"; leaderboards: {', '.join(str(path) for path in pages)}"
-    out.print(plain(line), markup=False, soft_wrap=True)
+    size = f"{result.images:,} images, {result.captions:,} captions"
+    lines = [
+        f"run {result.fingerprint}: {size}, passport {_passport(result)}",
+        *(f"its row stands in {path}" for path in pages),
+    ]
+    out.print(plain("\n".join(lines)), markup=False, soft_wrap=True)
+
+
+def _passport(result: Result) -> str:
+    """Return the passport as tables and `harness show` have it."""
+    from harness.execute.ranked import table_passport
+    from harness.execute.rows import identities
+
+    return table_passport(result.protocol, identities(result.figures))
 
 
 def _json(imported: Imported, pages: list[Path]) -> dict[str, Any]:
@@ -138,7 +145,7 @@ def _json(imported: Imported, pages: list[Path]) -> dict[str, Any]:
         "run": result.fingerprint,
         "method": result.spec["method"],
         "dataset": result.dataset,
-        "passport": result.passport,
+        "passport": _passport(result),
         "protocol": dict(result.protocol),
         "figures": {name: dict(entry["values"]) for name, entry in result.figures.items()},
         "notes": list(imported.notes),

@@ -36,5 +36,5 @@ def signed(value: float, figure: str) -> str:
 
 def span(interval: Interval, figure: str, *, sign: bool = False) -> str:
     """Return an interval in points; `sign` is for one of a difference."""
-    show = signed if sign else number
-    return f"{show(interval.low, figure)} to {show(interval.high, figure)}"
+    show, between = (signed, " to ") if sign else (number, "–")
+    return f"{show(interval.low, figure)}{between}{show(interval.high, figure)}"

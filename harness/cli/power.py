@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.console import emit, out, plain, say, table
+from harness.cli.lookup import all_runs
 from harness.cli.options import Home, Json, place
 from harness.cli.points import points, title_of
 
@@ -25,7 +26,8 @@ def power(
         list[str] | None,
         typer.Argument(
             metavar="[RUN RUN]",
-            help="Two runs, or lists of seeds with commas; else all pairs of the store.",
+            help="Two runs or leaderboard rows, by the first characters of their fingerprints, seeds with commas; "
+            "without them, all pairs of methods in the store and the leaderboards.",
             show_default=False,
         ),
     ] = None,
@@ -45,7 +47,7 @@ def power(
     alpha: Annotated[float, typer.Option("--alpha", help="Level of the two-sided test.")] = 0.05,
     reach: Annotated[float, typer.Option("--power", help="How often the test is to find it, 0..1.")] = 0.8,
     seeds: Annotated[
-        bool, typer.Option("--seeds", help="Add the stored runs that differ in the seed only.")
+        bool, typer.Option("--seeds", help="Add the runs that differ in the seed only.")
     ] = False,
     as_json: Json = False,
     home: Home = None,
@@ -63,44 +65,50 @@ def power(
             raise InputError("--recall stands in place of runs, not beside them")
         test.by_recall(recall, captions, as_json)
         return
-    found = _of_runs(runs, figure, seeds, home) if runs else _of_store(figure, home)
+    found = _of_runs(runs, figure, seeds, home) if runs else _of_all(figure, home)
     if as_json:
         emit({**test.json, "galleries": [test.told(each) for each in found]})
         return
     test.print(found)
 
 
-def _of_runs(runs: Sequence[str], figure: str, seeds: bool, home: Any) -> list[Spread]:
+def _of_runs(arguments: Sequence[str], figure: str, seeds: bool, home: Any) -> list[Spread]:
     from harness.cli.compare import sides_of
     from harness.errors import InputError
-    from harness.execute.compared import one_question, ranked_run
-    from harness.execute.spreads import spread
-    from harness.store import Store
+    from harness.execute.compared import one_question
+    from harness.execute.spreads import galleries, question, spread
 
-    if len(runs) != 2:
+    if len(arguments) != 2:
         raise InputError(
-            f"power takes two runs or none, not {len(runs)}",
+            f"power takes two runs or none, not {len(arguments)}",
             hint="Seeds of one method go with commas: A1,A2 B1,B2",
         )
-    store = Store(place(home).home)
-    sides = [[ranked_run(store, run) for run in side] for side in sides_of(store, *runs, seeds=seeds)]
-    one_question([*sides[0], *sides[1]])
-    samples = [[run.sample for run in side] for side in sides]
-    return [spread(sides[0][0].result.dataset, samples, figure)]
+    runs = all_runs(place(home).home)
+    a, b = ([runs.read(run) for run in side] for side in sides_of(runs, *arguments, seeds=seeds))
+    one_question([*a, *b])
+    measured, _ = galleries(runs)
+    gallery = next((each for each in measured if question(each[0][0]) == question(a[0])), [a, b])
+    found = spread([a, b], figure, gallery)
+    if not found.sds:
+        raise InputError(
+            f"runs {a[0].fingerprint} and {b[0].fingerprint} hit the same queries in {title_of(figure)}: nothing "
+            "varies between them, and no number of images follows",
+            hint="Name two methods that differ, or none: harness power takes all pairs that there are.",
+        )
+    return [found]
 
 
-def _of_store(figure: str, home: Any) -> list[Spread]:
+def _of_all(figure: str, home: Any) -> list[Spread]:
     from harness.errors import InputError
     from harness.execute.spreads import spreads
-    from harness.store import Store
 
-    store = Store(place(home).home)
-    found, left_out = spreads(store, figure)
+    runs = all_runs(place(home).home)
+    found, left_out = spreads(runs, figure)
     for line in left_out:
         say(f"left out: {line}", style="yellow")
     if not found:
         raise InputError(
-            f"no two methods in {store.home} were measured on the same test images",
+            f"no two methods in {runs.where} were measured on the same test images",
             hint="Without runs: harness power --recall 70, which takes a recall in percent.",
         )
     return found
@@ -156,9 +164,9 @@ class _Test:
                     found.dataset,
                     f"{found.images:,}",
                     f"{told['pairs']:,}",
-                    f"{sd['median']:.1f}" + (f" ({sd['low']:.1f} to {sd['high']:.1f})" if several else ""),
+                    f"{sd['median']:.1f}" + (f"\n({sd['low']:.1f}–{sd['high']:.1f})" if several else ""),
                     f"{needed['median']:,}"
-                    + (f" ({needed['low']:,} to {needed['high']:,})" if several else ""),
+                    + (f"\n({needed['low']:,}–{needed['high']:,})" if several else ""),
                     f"{100 * told['power']:.0f} %",
                     f"{told['detectable']:.1f}",
                 ]
@@ -183,8 +191,9 @@ class _Test:
         ]
         if seeds:
             lines.append(
-                "seeds needed: trained runs of each method, for a t-test between their figures on these images; "
-                "no number of seeds makes up for too few images."
+                "sd between seeds: pooled over all methods with seeds on these images, in the store and the tables, as "
+                "for the letters of the tables. seeds needed: trained runs of each method, for a t-test between their "
+                "figures on these images; no number of seeds makes up for too few images."
             )
         else:
             lines.append(
@@ -226,8 +235,9 @@ class _Test:
         for correlation in CORRELATIONS:
             row = [cell for cell in cells if cell["correlation"] == correlation]
             rows.append([f"{correlation:.2f}", *(f"{cell['images_needed']:,}" for cell in row)])
-        columns = [f"images, captions alike {icc:.2f}" for icc in within] if clustered else ["images needed"]
-        table(f"{self.aim} near {recall:g} %", ["methods alike", *columns], rows, numeric=1)
+        title = f"{self.aim} near {recall:g} %: images needed"
+        columns = [f"captions alike {icc:.2f}" for icc in within] if clustered else ["images"]
+        table(title, ["methods alike", *columns], rows, numeric=1)
         lines = [
             "Nothing was measured: hits are binomial. methods alike: correlation of the hits of both methods on the "
             "same query, 0 if they have nothing in common.",
@@ -237,7 +247,12 @@ class _Test:
                 f"captions alike: correlation of the hits of two of the {captions} captions of an image, which are "
                 "no independent queries."
             )
-        _say([*lines, "With runs in the store, `harness power` without --recall takes both from them."])
+        _say(
+            [
+                *lines,
+                "`harness power` without --recall takes both from the store and the leaderboards.",
+            ]
+        )
 
 
 def _say(lines: Sequence[str]) -> None:

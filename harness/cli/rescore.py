@@ -21,8 +21,10 @@ from harness.cli.options import (
 )
 
 if TYPE_CHECKING:
+from harness.cli.scores import evaluators, in_order, units
     from harness.execute.rescore import Figure, Rescored
     from harness.store import Store
+    from harness.catalog import Catalog
 
 SHOWN = 60
 """Figures that are printed."""
@@ -76,7 +78,7 @@ def rescore(
     store = Store(where.home)
     rescorer = Rescorer(
         registry,
-        _workspace(where, load_catalog(strict)),
+        _workspace(where, catalog),
         store,
         evaluators=list(dict.fromkeys(evaluator or ())),
         params=assignments(settings or ()),
@@ -98,7 +100,7 @@ def rescore(
     if as_json:
         emit({"runs": [_json(run) for run in found], "leaderboards": [str(page) for page in pages]})
     else:
-        _print(found, dry_run=dry_run)
+        _print(found, catalog, dry_run=dry_run)
     for run in found:
         for note in run.notes:
             say(f"run {run.fingerprint}: {note}")
@@ -145,29 +147,57 @@ def _chosen(store: Store, runs: Sequence[str], datasets: Sequence[str]) -> list[
     return [fingerprint for fingerprint, name in of.items() if name is None or name in datasets]
 
 
-def _print(found: Sequence[Rescored], *, dry_run: bool) -> None:
-    told = [(run, figure) for run in found for figure in run.figures]
+def _print(found: Sequence[Rescored], catalog: Catalog, *, dry_run: bool) -> None:
+    told = [(run, figure) for run in found for figure in _in_order(run)]
     fates = Counter(figure.fate for _, figure in told)
-    # One run is shown whole, of several what is not as it was.
-    shown = told if len(found) == 1 else [pair for pair in told if pair[1].fate != "same"]
-    rows = [[run.fingerprint, run.dataset, *_row(figure)] for run, figure in shown[:SHOWN]]
-    if rows:
-        columns = ["run", "dataset", "figure", "old", "new", ""]
-        table("Figures before and after", columns, rows, numeric=3, whole=("run",))
-    if len(shown) > SHOWN:
-        out.print(plain(f"... and {len(shown) - SHOWN:,} more; --json has all"), markup=False, soft_wrap=True)
+    if len(found) == 1:  # shown whole; of several runs, what is not as it was
+        rows = [_row(run, figure, catalog) for run, figure in told]
+        title = f"Run {found[0].fingerprint} on {found[0].dataset}: figures before and after"
+        _table(title, ["figure", "old", "new", ""], rows)
+    else:
+        rows = [[r.fingerprint, *_row(r, f, catalog)] for r, f in told if f.fate != "same"]
+        _table("Figures before and after", ["run", "figure", "old", "new", ""], rows)
     judged = sum(run.result is not None for run in found)
     ends = [f"{fates[fate]:,} {fate}" for fate in ("changed", "new", "gone")]
     stored = " Nothing was stored." if dry_run else ""
-    line = f"{judged:,} of {len(found):,} runs rescored: {len(told):,} figures, {', '.join(ends)}.{stored}"
+    line = f"{runs}: {len(told):,} figures, {', '.join(ends)}.{stored}"
     out.print(plain(line), markup=False, soft_wrap=True)
 
 
-def _row(figure: Figure) -> list[str]:
-    values = ["–" if value is None else f"{value:.6g}" for value in (figure.old, figure.new)]
-    fate = "" if figure.fate == "same" else figure.fate
-    return [f"{figure.evaluator}.{figure.name}", *values, fate]
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if rows:
+        table(title, columns, rows[:SHOWN], numeric=len(columns) - 3, whole=("run",))
+    if len(rows) > SHOWN:
+        out.print(plain(f"... and {len(rows) - SHOWN:,} more; --json has all"), markup=False, soft_wrap=True)
 
+
+def _in_order(run: Rescored) -> list[Figure]:
+    """Return the figures of a run as tables have them."""
+    if run.result is None:
+        return list(run.figures)
+    names = {name: place for place, name in enumerate(evaluators(run.result.figures))}
+    places = {name: place for place, name in enumerate(in_order({figure.name for figure in run.figures}))}
+    return sorted(run.figures, key=lambda figure: (names[figure.evaluator], places[figure.name]))
+
+
+def _row(run: Rescored, figure: Figure, catalog: Catalog) -> list[str]:
+    fate = "" if figure.fate == "same" else figure.fate
+    return [
+        f"{figure.evaluator}.{figure.name}",
+        *(_value(run, figure, v, catalog) for v in (figure.old, figure.new)),
+        fate,
+    ]
+
+
+def _value(run: Rescored, figure: Figure, value: float | None, catalog: Catalog) -> str:
+    if value is None or run.result is None:
+        return "–"
+    beside = [other.name for other in run.figures if other.evaluator == figure.evaluator]
+    use = run.result.figures[figure.evaluator].get("use", "")
+    found = units(catalog, run.result.images, run.result.captions)
+    return found.text(use, figure.name, value, beside, exact=True)
+
+    runs = f"{judged:,} of {len(found):,} run{'' if len(found) == 1 else 's'} rescored"
 
 def _json(run: Rescored) -> dict[str, Any]:
     return {

@@ -11,7 +11,7 @@ import typer
 from harness.cli.console import emit, out, plain, say, table
 from harness.cli.figures import duration, size
 from harness.cli.lookup import find_run
-from harness.cli.options import Home, Json, place
+from harness.cli.options import Home, Json, load_catalog, place
 
 if TYPE_CHECKING:
     from harness.store import Result, Store
@@ -37,9 +37,9 @@ def show(
     if as_json:
         emit({"result": dataclasses.asdict(result), "history": history, "folder": str(folder)})
         return
-    _print_figures(result.figures)
+    _print_figures(result)
     if history:
-        _print_history(history)
+        _print_history(history, "Solution" if _closed(result) else "Learning curve")
     rows = [
         *(_trained(result) if result.cost else _imported(result.spec)),
         [
@@ -83,11 +83,10 @@ def _history(store: Store, result: Result) -> list[dict[str, float]]:
 
 def _trained(result: Result) -> list[list[str]]:
     cost = result.cost
+    val = f"rSum {result.val_rsum:.1f}"
+    trained = f"{result.epochs} epochs, best on val at {result.best_epoch} ({val})"
     return [
-        [
-            "trained",
-            f"{result.epochs} epochs, best on val at {result.best_epoch} (rSum {result.val_rsum:.1f})",
-        ],
+        ["trained", f"in closed form ({val} on val)" if _closed(result) else trained],
         ["parameters", f"{cost['parameters']:,.0f} trained, {cost['frozen_parameters']:,.0f} frozen"],
         [
             "time",
@@ -102,7 +101,9 @@ def _embedding(cost: Mapping[str, float]) -> list[list[str]]:
     """Return what embedding takes, of runs that measured it."""
     if "image_flops" not in cost:
         return []
-    operations = f"{cost['image_flops'] / 1e9:.2f} GFLOP an image, {cost['text_flops'] / 1e6:.2f} MFLOP a caption"
+    operations = (
+        f"{cost['image_flops'] / 1e9:.2f} GFLOP an image, {cost['text_flops'] / 1e6:.2f} MFLOP a caption"
+    )
     speeds = f"{cost['images_per_second']:,.0f} images/s, {cost['captions_per_second']:,.0f} captions/s"
     return [["embedding", f"{operations}; {speeds}"]]
 
@@ -116,16 +117,19 @@ def _imported(spec: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
-def _print_figures(figures: Mapping[str, Mapping[str, Any]]) -> None:
-    rows = [
-        [f"{evaluator}.{name}", f"{value:.4f}"]
-        for evaluator, entry in sorted(figures.items())
-        for name, value in sorted(entry["values"].items())
-    ]
-    table("Figures (recalls as fractions)", ["figure", "value"], rows, numeric=1)
+def _print_figures(result: Result) -> None:
+    from harness.cli.scores import listed, units
+
+    found = units(load_catalog(False), result.images, result.captions)
+    table("Figures", ["figure", "value"], listed(result.figures, found), numeric=1)
 
 
-def _print_history(history: list[dict[str, float]]) -> None:
+def _closed(result: Result) -> bool:
+    """Tell whether a run was solved in closed form, which tables count as an epoch."""
+    return bool(result.spec.get("stage", {}).get("epochs") == 0)
+
+
+def _print_history(history: list[dict[str, float]], title: str) -> None:
     known = [key for key in history[-1] if key not in ("epoch", "rate", "seconds")]
     # As many as a terminal holds: the whole, the choice on val, then the losses and their parts as far as they fit.
     first = [key for key in ("loss", "val.rsum") if key in known]
@@ -142,4 +146,4 @@ def _print_history(history: list[dict[str, float]]) -> None:
     ]
     left = len(known) - len(columns)
     more = f" ({left} more columns with --json)" if left else ""
-    table(f"Learning curve{more}", ["epoch", *columns], rows, numeric=0)
+    table(f"{title}{more}", ["epoch", *columns], rows, numeric=0)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 ABSENT = "–"
+CLOSED = "none: solved in closed form"
+"""What 0 epochs of a stage mean; its one look at val counts as an epoch in figures and tables."""
 _ROLES = ("dataset", "image", "text")
 _IGNORED = ("title", "name", "files", "losses", "settings", "seed")
 """Names, and in a stage what the losses of the run say already."""
@@ -50,4 +52,6 @@ def _flat(value: Any, key: str) -> Iterator[tuple[str, str]]:
     for name, item in value.items():
         if name not in _IGNORED:
             below = name if name != "params" else ""
+            if key == "stage" and name == "epochs" and item == 0:
+                item = CLOSED
             yield from _flat(item, " ".join(part for part in (key, below) if part))

@@ -19,7 +19,7 @@ from harness.execute.outcome import Workspace
 from harness.execute.provenance import versions
 from harness.execute.ranks_only import EmbeddingsNeededError
 from harness.execute.registered import dataset_part, evaluator_part, usual_evaluators
-from harness.execute.score import Judgment, judged, merged
+from harness.execute.score import Judgment, judged, merged, no_figure
 from harness.execute.settings import settle
 from harness.execute.stored import IMPORT
 from harness.passport import IMAGE_VIEW, PREPROCESSING, SCORES, TEXT_VIEW, gallery, passport
@@ -141,6 +141,8 @@ def _judged(
     for part in parts:
         try:
             found[part.name] = judged(part.name, part, ranking, dataset.source, workspace.catalog)
+            if asked and not found[part.name].entry["values"]:
+                notes.append(no_figure(part.name, dataset.name))
         except EmbeddingsNeededError as error:
             notes.append(f"evaluator {part.name!r} is left out: {error.message}")
         except HarnessError as error:

@@ -16,7 +16,7 @@ from harness.errors import HarnessError, InputError
 from harness.execute.outcome import Workspace
 from harness.execute.ranks_only import EmbeddingsNeededError
 from harness.execute.registered import EVALUATORS, evaluator_of, evaluator_part
-from harness.execute.score import Judgment, judged, merged
+from harness.execute.score import Judgment, judged, merged, no_figure
 from harness.execute.settings import settle
 from harness.execute.stored import needed_files, open_stored, read_stored
 from harness.plan import Part, canonical
@@ -168,6 +168,8 @@ class Rescorer:
         for part in parts:
             try:
                 found[part.name] = judged(part.name, part, ranking, dataset.source, self.catalog)
+                if self.evaluators and not found[part.name].entry["values"]:
+                    left.append(no_figure(part.name, result.dataset))
             except EmbeddingsNeededError as error:
                 left.append(f"evaluator {part.name!r} is left out: {error.message}")
             except (Exception, SystemExit) as error:

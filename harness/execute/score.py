@@ -68,6 +68,11 @@ def merged(
     Args:
         store: holds the ranks behind the judgments that stay; ``None`` if there are none.
     """
+def no_figure(evaluator: str, dataset: str) -> str:
+    """Say of an evaluator that applies to another gallery why it returned nothing, see `docs/protocols.md`."""
+    return f"evaluator {evaluator!r} has no figure on {dataset!r}: its labels know none of these images"
+
+
     figures: dict[str, Mapping[str, Any]] = {**result.figures, **{n: j.entry for n, j in found.items()}}
     stored = store.queries(result.fingerprint) if store is not None else None
     kept = stored.ranks if stored is not None else {}

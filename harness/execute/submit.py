@@ -6,13 +6,13 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.execute.rows import ROWS, identities, keep_ranks, metrics_of, public
-from harness.leaderboard import Ranks, Row, merge_rows, read_rows, write
+from harness.leaderboard import Ranks, Row, merge_rows, pages_of, read_rows, write
 from harness.leaderboard.tables import IMPORTED
 from harness.store import Result, Store
 
 
 def publish_imported(result: Result, store: Store, folder: Path) -> list[Path]:
-    """Put an imported run on the leaderboards, in place of an earlier import of its method; return the pages.
+    """Put an imported run on the leaderboards, in place of an earlier import of its method; return its pages.
 
     Raises:
         InputError: if it is of another split than test.
@@ -22,7 +22,8 @@ def publish_imported(result: Result, store: Store, folder: Path) -> list[Path]:
     ranks = Ranks(folder)
     keep_ranks(result.fingerprint, store, ranks)
     ranks.drop_orphans(rows)
-    return write(folder)
+    write(folder)
+    return [folder / page for page in pages_of(row, rows)]
 
 
 def replaced(result: Result, folder: Path) -> str:

@@ -102,7 +102,7 @@ def facts_of(
     result = store.result(fingerprint)
     return Facts(
         result=result,
-        name=name or _name(result.spec),
+        name=name or method_of(result.spec),
         organization=organization or "unknown",
         scores=_scores(result, _intervals(store, fingerprint), scales or {}),
         imported=result.spec.get("kind") == "import",
@@ -111,7 +111,7 @@ def facts_of(
     )
 
 
-def _name(spec: Mapping[str, Any]) -> str:
+def method_of(spec: Mapping[str, Any]) -> str:
     """Return the method of an import, or the parts that a run was made of."""
     if "method" in spec:
         return str(spec["method"])

@@ -7,19 +7,23 @@ from harness.leaderboard.groups import grouped
 from harness.leaderboard.pages import check, render, write
 from harness.leaderboard.ranks import Ranks
 from harness.leaderboard.rows import Row, merge_rows, read_rows
+from harness.leaderboard.standing import Standing, pages_of, standings
 
 __all__ = [
     "Curve",
     "History",
     "Ranks",
     "Row",
+    "Standing",
     "check",
     "grouped",
     "merge_rows",
     "owned",
+    "pages_of",
     "read_curves",
     "read_rows",
     "render",
+    "standings",
     "write",
     "write_curves",
 ]

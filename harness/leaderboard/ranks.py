@@ -52,15 +52,19 @@ class Ranks:
         for path in self.orphans(rows):
             path.unlink()
 
+    def path(self, fingerprint: str) -> Path:
+        """Return where the ranks of a row are kept."""
+        return self.folder / f"{fingerprint}.npz"
+
     def keep(self, fingerprint: str, stored: bytes) -> None:
         """Put the file of a stored run here; a file of the same bytes is left alone."""
-        path = self.folder / f"{fingerprint}.npz"
+        path = self.path(fingerprint)
         if not path.is_file() or path.read_bytes() != stored:
             with durable(path) as file:
                 file.write(stored)
 
     def _load(self, row: Row) -> dict[str, Sample]:
-        path = self.folder / f"{row.fingerprint}.npz"
+        path = self.path(row.fingerprint)
         if not path.is_file():
             return {}
         found = samples(read_queries(path))

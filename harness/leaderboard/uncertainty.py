@@ -27,6 +27,19 @@ class Certainty:
     letters: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """The test of two groups of a table: its p-value, alone and corrected for all pairs of the table.
+
+    Attributes:
+        over_seeds: whether a variance between seeds is in it, of any row.
+    """
+
+    p_value: float
+    adjusted: float
+    over_seeds: bool
+
+
 class Uncertainty:
     """Intervals and letters of the groups of one table.
 
@@ -39,6 +52,7 @@ class Uncertainty:
     def __init__(self, groups: Sequence[Group], evaluator: str, ranks: Ranks) -> None:
         self._samples = {id(group): _samples(group, evaluator, ranks) for group in groups}
         self._found: dict[int, Certainty] = {}
+        self._tested: dict[frozenset[int], Tested] = {}
         self.pairs = 0
         known = [group for group in groups if self._samples[id(group)]]
         # The best first, so that it carries the letter a.
@@ -49,6 +63,10 @@ class Uncertainty:
     def of(self, group: Group) -> Certainty:
         """Return what is known of a group."""
         return self._found.get(id(group), Certainty())
+
+    def between(self, one: Group, other: Group) -> Tested | None:
+        """Return the test of two groups; ``None`` if they were not tested against each other."""
+        return self._tested.get(frozenset((id(one), id(other))))
 
     def samples(self, group: Group) -> Samples:
         """Return the ranks of a group, one sample a seed; none where they were not kept."""
@@ -65,6 +83,9 @@ class Uncertainty:
         tested = contrasts(samples, [{a: 1.0, b: -1.0} for a, b in pairs])
         adjusted = holm([found.p_value for found in tested])
         self.pairs += len(pairs)
+        for (a, b), alone, p in zip(pairs, tested, adjusted, strict=True):
+            both = frozenset((id(groups[int(a)]), id(groups[int(b)])))
+            self._tested[both] = Tested(p_value=alone.p_value, adjusted=p, over_seeds=alone.over_seeds)
         differ = [pair for pair, p in zip(pairs, adjusted, strict=True) if p < ALPHA]
         marks = letters(list(samples), differ) if pairs else {}
         for place, group in enumerate(groups):

@@ -5,7 +5,7 @@ from harness.statistics.decided import Decided, Win, decided
 from harness.statistics.effects import Cell, Contrast, MainEffect, attribution, contrast, contrasts
 from harness.statistics.intervals import RESAMPLES, Interval, bootstrap, paired_bootstrap
 from harness.statistics.multiple import holm, letters
-from harness.statistics.sample import FIGURES, RECALLS, RSUM, Sample, samples
+from harness.statistics.sample import FIGURES, RECALLS, RSUM, Sample, same_ranks, samples
 from harness.statistics.sizing import (
     POWER,
     Needed,

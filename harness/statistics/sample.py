@@ -109,6 +109,17 @@ def one_gallery(samples: Sequence[Sample]) -> None:
             )
 
 
+def same_ranks(a: Sequence[Sample], b: Sequence[Sample]) -> bool:
+    """Tell whether two methods have the same rank for every query, seed by seed."""
+    import numpy as np
+
+    return len(a) == len(b) and all(
+        np.array_equal(getattr(one, side), getattr(other, side))
+        for one, other in zip(a, b, strict=True)
+        for side in SIDES
+    )
+
+
 def known(figure: str) -> str:
     """Return the name of a figure.
 

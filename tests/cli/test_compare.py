@@ -207,8 +207,8 @@ def test_ranks_of_an_evaluator_are_compared(planted: Plant, told: Callable[..., 
     planted("ccc1", 1.3, factor=3)
     code, _, err = invoke("compare", "aaa", "ccc", "--evaluator", "double")
     assert code == 2
-    assert '"factor": 2' in err
-    assert '"factor": 3' in err
+    assert "double 1 (factor: 2) for run aaa1" in err
+    assert "double 1 (factor: 3) for run ccc1" in err
 
 
 def test_other_galleries_are_refused(planted: Plant, invoke: Invoke) -> None:
