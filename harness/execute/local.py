@@ -9,11 +9,10 @@ from typing import Literal
 
 from harness.durable import Waiting, hold
 from harness.errors import Interrupted
-from harness.evaluate import EMBEDDINGS, RANKS
 from harness.execute.failure import Failure, record, release
 from harness.execute.outcome import Listener, Outcome, Workspace
 from harness.execute.run import perform
-from harness.execute.score import lacking, score
+from harness.execute.score import score
 from harness.plan import Cell, Plan, RunSpec
 from harness.store import Result, Store
 
@@ -37,7 +36,7 @@ def execute(
     wanted: dict[str, list[int]] = {}
     for position, cell in enumerate(plan.cells):
         wanted.setdefault(cell.run.fingerprint, []).append(position)
-    execution = _Execution(plan, workspace, listener, force=force)
+    execution = _Execution(workspace, listener, force=force)
     for index, run in enumerate(plan.runs, 1):
         if signal := workspace.stopping():
             raise Interrupted(signal)
@@ -60,8 +59,8 @@ def execute(
 class _Execution:
     """The runs of one plan; knows those that failed, by fingerprint."""
 
-    def __init__(self, plan: Plan, workspace: Workspace, listener: Listener, *, force: bool) -> None:
-        self.plan, self.workspace, self.listener, self.force = plan, workspace, listener, force
+    def __init__(self, workspace: Workspace, listener: Listener, *, force: bool) -> None:
+        self.workspace, self.listener, self.force = workspace, listener, force
         self.store = Store(workspace.home)
         self.failures: dict[str, Failure] = {}
 
@@ -97,7 +96,7 @@ class _Execution:
         """Train a run unless it is stored, and score it; its lock is held."""
         self.store.recover(run.fingerprint)
         self.store.begin(run.fingerprint, force=self.force)
-        stored = None if self.force else _stored(run, cells, self.plan, self.store, self.listener)
+        stored = None if self.force else _stored(run, self.store, self.listener)
         result = stored or perform(run, self.workspace, self.store, self.listener)
         status: Literal["done", "cached"] = "cached" if stored else "done"
         outcomes = []
@@ -117,23 +116,14 @@ class _Execution:
         return outcomes
 
 
-def _stored(run: RunSpec, cells: list[Cell], plan: Plan, store: Store, listener: Listener) -> Result | None:
-    """Return the stored result, unless a file of it that this plan needs is damaged."""
+def _stored(run: RunSpec, store: Store, listener: Listener) -> Result | None:
+    """Return the stored result, every file of which is compared with its checksum; ``None`` if one is damaged."""
     if not store.finished(run.fingerprint):
         return None
-    needed = {"result.json"}
-    if any(child.parent == run.fingerprint and not store.finished(child.fingerprint) for child in plan.runs):
-        needed.add("weights.safetensors")
-    damaged = store.damage(run.fingerprint, needed)
-    if not damaged:
-        result = store.result(run.fingerprint)
-        if any(lacking(result, cell.evaluators) for cell in cells):
-            damaged = store.damage(run.fingerprint, {EMBEDDINGS, RANKS})
-        if not damaged:
-            return result
+    damaged = store.damage(run.fingerprint)
     for path in damaged:
         listener.note(f"{path} is missing or damaged; its run is done again")
-    return None
+    return None if damaged else store.result(run.fingerprint)
 
 
 def _failed(cell: Cell, failure: Failure, seconds: float) -> Outcome:
