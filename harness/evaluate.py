@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, RunError, ScoreError
 from harness.inputs import ImageInputs
-from harness.protocols import Evaluator, PerQuery, Ranks, Split
+from harness.protocols import Evaluator, PerImage, PerQuery, Ranks, Split
 from harness.ranking import Ranked, normalize, rank
+from harness.statistics import ratio_bootstrap
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 BATCH = 256
 EMBEDDINGS, RANKS = "embeddings.safetensors", "ranks.parquet"
 """Names of the files of a stored run that hold its ranking."""
+WITHIN = 1e-6
+"""How far a figure may lie from what its images add up to."""
 SIDES = ("i2t", "t2i")
 COUNTS = ("above", "tied", "matched")
 TILE = "tile_"
@@ -99,6 +102,40 @@ def per_query(name: str, evaluator: Evaluator, ranking: Ranked) -> tuple[Ints, I
                 f"{len(ids)} queries"
             )
     return i2t.astype(np.int64), t2i.astype(np.int64)
+
+
+def intervals(
+    name: str, evaluator: Evaluator, ranking: Ranked, values: Mapping[str, float]
+) -> dict[str, list[float]]:
+    """Return the bounds of the 95 % interval over images of each figure that an evaluator tells image by image.
+
+    Args:
+        values: its figures.
+
+    Raises:
+        RunError: names the evaluator if it fails, or what it tells of images is not its figure.
+    """
+    import numpy as np
+
+    if not isinstance(evaluator, PerImage) or len(ranking.split.records) < 2:
+        return {}
+    with _blamed(name):
+        told: Any = dict(evaluator.by_image(ranking))
+        shares = {
+            str(figure): (np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.float64))
+            for figure, (sums, counts) in told.items()
+        }
+    shape = (len(ranking.split.records),)
+    for figure, (sums, counts) in shares.items():
+        sound = sums.shape == counts.shape == shape and np.isfinite(sums).all() and (counts >= 0).all()
+        found = sums.sum() / counts.sum() if sound and 0 < counts.sum() < math.inf else math.nan
+        if not abs(found - values.get(figure, math.nan)) <= WITHIN:
+            raise RunError(
+                f"evaluator {name!r}: by its images {figure} is {found:.6g}, by its figures "
+                f"{values.get(figure, math.nan):.6g}; it must be the sum over {shape[0]} images by their counts"
+            )
+    drawn = ratio_bootstrap(shares)
+    return {figure: [interval.low, interval.high] for figure, interval in drawn.items()}
 
 
 @contextlib.contextmanager
@@ -194,4 +231,13 @@ def read_ranking(embeddings: Path, ranks: Path, split: Split) -> Ranked:
     return Ranked(split=split, image=image, text=text, i2t=side("i2t"), t2i=side("t2i"), tiles=tiles)
 
 
-__all__ = ["embed", "judge", "per_query", "rank", "read_ranking", "write_embeddings", "write_ranks"]
+__all__ = [
+    "embed",
+    "intervals",
+    "judge",
+    "per_query",
+    "rank",
+    "read_ranking",
+    "write_embeddings",
+    "write_ranks",
+]

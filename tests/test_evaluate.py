@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import RunError, ScoreError
-from harness.evaluate import embed, judge, rank, read_ranking, write_embeddings, write_ranks
+from harness.evaluate import embed, intervals, judge, rank, read_ranking, write_embeddings, write_ranks
 from harness.inputs import FeatureInputs, RowInputs
 from harness.protocols import Ranking, Record, Split
 from harness.ranking import Ranked, rsum
@@ -138,6 +138,46 @@ def test_figures_become_plain_numbers(ranking: Ranked) -> None:
 def test_an_evaluator_that_breaks_is_named(ranking: Ranked, answer: object, message: str) -> None:
     with pytest.raises(RunError, match=message):
         judge("mine", Judge(answer), ranking)
+
+
+class ByImage:
+    """Tells of each image what it is given."""
+
+    def __init__(self, sums: object, counts: object) -> None:
+        self.told = {"share": (sums, counts)}
+
+    def evaluate(self, ranking: Ranking) -> Mapping[str, float]:
+        return {"share": 0.5, "other": 1.0}
+
+    def by_image(self, ranking: Ranking) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
+        return self.told  # type: ignore[return-value]
+
+
+def test_what_is_told_by_image_gives_an_interval(ranking: Ranked) -> None:
+    evaluator = ByImage([0, 1, 0, 1, 0, 1], [1, 1, 1, 1, 1, 1])
+    found = intervals("e", evaluator, ranking, judge("e", evaluator, ranking))
+    low, high = found.pop("share")
+    assert found == {}
+    assert 0.0 <= low < 0.5 < high <= 1.0
+    assert intervals("e", Judge({"share": 1.0}), ranking, {"share": 1.0}) == {}
+
+
+@pytest.mark.parametrize(
+    ("sums", "counts", "message"),
+    [
+        ([0, 1, 0, 1, 0, 0], [1] * 6, r"'e': by its images share is 0.333333, by its figures 0.5"),
+        ([1, 1], [2, 2], "share is nan"),
+        ([np.nan] * 6, [1] * 6, "share is nan"),
+        ([0] * 6, [0] * 6, "share is nan"),
+        ([2, 1, 0, 0, 0, 0], [7, 0, 0, 0, 0, -1], "share is nan"),
+        ("x", [1] * 6, "evaluator 'e' failed: ValueError"),
+    ],
+)
+def test_what_does_not_add_up_to_the_figure_is_named(
+    ranking: Ranked, sums: object, counts: object, message: str
+) -> None:
+    with pytest.raises(RunError, match=message):
+        intervals("e", ByImage(sums, counts), ranking, {"share": 0.5})
 
 
 def test_what_is_stored_gives_the_same_figures(ranking: Ranked, tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from harness.build import build
 from harness.catalog import Catalog
 from harness.data import open_dataset
-from harness.evaluate import judge, per_query
+from harness.evaluate import intervals, judge, per_query
 from harness.execute.outcome import Workspace
 from harness.execute.stored import read_stored
 from harness.plan import Part, RunSpec
+from harness.protocols import Labelled
 from harness.queries import FILE, Queries, write_queries
 from harness.ranking import Ranked
 from harness.store import Result, Store
@@ -56,8 +57,20 @@ def judged(name: str, part: Part, ranking: Ranked, source: Path | None, catalog:
     evaluator = build(part, "evaluator", catalog, source=source)
     values = judge(name, evaluator, ranking)
     counted = per_query(name, evaluator, ranking)
-    entry = {**_identity(part), "values": values, "ranked": counted is not None}
+    entry = {
+        **_identity(part),
+        "values": values,
+        "ranked": counted is not None,
+        "intervals": intervals(name, evaluator, ranking, values),
+    }
+    if isinstance(evaluator, Labelled) and (labels := str(evaluator.labels_of(ranking))):
+        entry["labels"] = labels
     return Judgment(entry=entry, ranks=counted)
+
+
+def no_figure(evaluator: str, dataset: str) -> str:
+    """Say of an evaluator that applies to another gallery why it returned nothing, see `docs/protocols.md`."""
+    return f"evaluator {evaluator!r} has no figure on {dataset!r}: its labels know none of these images"
 
 
 def merged(
@@ -68,11 +81,6 @@ def merged(
     Args:
         store: holds the ranks behind the judgments that stay; ``None`` if there are none.
     """
-def no_figure(evaluator: str, dataset: str) -> str:
-    """Say of an evaluator that applies to another gallery why it returned nothing, see `docs/protocols.md`."""
-    return f"evaluator {evaluator!r} has no figure on {dataset!r}: its labels know none of these images"
-
-
     figures: dict[str, Mapping[str, Any]] = {**result.figures, **{n: j.entry for n, j in found.items()}}
     stored = store.queries(result.fingerprint) if store is not None else None
     kept = stored.ranks if stored is not None else {}
@@ -89,8 +97,8 @@ def lacking(result: Result, evaluators: tuple[Part, ...]) -> dict[str, Part]:
 
 
 def _holds(figures: Mapping[str, Any] | None, part: Part) -> bool:
-    # Results of versions that kept no ranks a query do not say whether they are ranked.
-    if figures is None or "ranked" not in figures:
+    # Results of versions that kept no ranks a query, or made no intervals, do not speak of them.
+    if figures is None or not {"ranked", "intervals"} <= figures.keys():
         return False
     return {key: figures.get(key) for key in ("use", "revision", "params")} == _identity(part)
 

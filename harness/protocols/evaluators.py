@@ -149,3 +149,30 @@ class PerQuery(Protocol):
         ``None`` says that with these parameters its figures do not follow from ranks.
         """
         ...
+
+
+@runtime_checkable
+class PerImage(Protocol):
+    """An evaluator that says what each image adds to its figures.
+
+    The harness draws images anew, with what they add, and stores a 95 % interval of each such figure beside it.
+    """
+
+    def by_image(
+        self, ranking: Ranking
+    ) -> Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+        """Return, for figures of `evaluate`, (n,) sums and (n,) counts by image: the figure is sum over count.
+
+        Of a mean over queries these are the values of the queries of each image and their number. A figure that is
+        no mean may be linearised; counts are then 1. Figures that are left out have no interval.
+        """
+        ...
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """An evaluator that reads from elsewhere than the split what is right."""
+
+    def labels_of(self, ranking: Ranking) -> str:
+        """Return a hash of the labels that a ranking is judged by, for its protocol; empty where there are none."""
+        ...

@@ -3,7 +3,7 @@
 from harness.statistics.comparison import ALPHA, Comparison, compare
 from harness.statistics.decided import Decided, Win, decided
 from harness.statistics.effects import Cell, Contrast, MainEffect, attribution, contrast, contrasts
-from harness.statistics.intervals import RESAMPLES, Interval, bootstrap, paired_bootstrap
+from harness.statistics.intervals import RESAMPLES, Interval, bootstrap, paired_bootstrap, ratio_bootstrap
 from harness.statistics.multiple import holm, letters
 from harness.statistics.sample import FIGURES, RECALLS, RSUM, Sample, same_ranks, samples
 from harness.statistics.sizing import (
@@ -50,6 +50,8 @@ __all__ = [
     "paired_sd",
     "power",
     "power_of",
+    "ratio_bootstrap",
+    "same_ranks",
     "samples",
     "seed_sd",
     "seeds_needed",

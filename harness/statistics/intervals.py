@@ -67,6 +67,43 @@ def bootstrap(samples: Sequence[Sample], *, resamples: int = RESAMPLES, seed: in
     return _widened(found, samples[0].images)
 
 
+def ratio_bootstrap(
+    shares: Mapping[str, tuple[Floats, Floats]], *, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Interval]:
+    """Return the 95 % percentile interval of figures that are ratios of sums over images.
+
+    Images are drawn as in `bootstrap`, and so is the bound of a rate that is 0 or 1 in all images. Bounds are rounded
+    to the sixth decimal: sums of what is no whole number depend on their order.
+
+    Args:
+        shares: figure -> (n,) sums and (n,) counts of each of n images, counts not negative. All are of one gallery.
+        resamples: 40 or more.
+        seed: of the draw.
+
+    Raises:
+        ParameterError: if there are too few resamples.
+    """
+    import numpy as np
+
+    if not shares:
+        return {}
+    _enough(resamples)
+    columns = np.stack([side for pair in shares.values() for side in pair], axis=1)
+    drawn = np.concatenate([counts @ columns for counts in _draws(len(columns), resamples, seed)])
+    found = {}
+    for place, (name, (sums, counts)) in enumerate(shares.items()):
+        values, queries = drawn[:, 2 * place], drawn[:, 2 * place + 1]
+        # A draw of images that all lack queries says nothing.
+        interval = _percentiles(values[queries > 0] / queries[queries > 0])
+        low, high, rest = interval.low, interval.high, TAIL ** (1 / max(1, int((counts > 0).sum())))
+        if (sums == 0).all():
+            high = 1.0 - rest
+        elif (sums == counts).all():
+            low = rest
+        found[name] = Interval(low=round(low, _DIGITS), high=round(high, _DIGITS))
+    return found
+
+
 def paired_bootstrap(
     a: Sequence[Sample], b: Sequence[Sample], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Interval]:
@@ -83,8 +120,7 @@ def _resampled(methods: Sequence[Sequence[Sample]], resamples: int, seed: int) -
     """Return for each method its (resamples,) figures."""
     import numpy as np
 
-    if resamples < 1 / TAIL:
-        raise ParameterError(f"{resamples} resamples are too few for a 95 % interval; take 1,000")
+    _enough(resamples)
     captions = methods[0][0].captions
     hits = [np.sum([sample.hits for sample in samples], axis=0) for samples in methods]
     columns = np.concatenate([*hits, captions[:, None]], axis=1)
@@ -95,6 +131,11 @@ def _resampled(methods: Sequence[Sequence[Sample]], resamples: int, seed: int) -
         _figures(sums[:, place * width : (place + 1) * width], sums[:, -1], len(samples), len(captions))
         for place, samples in enumerate(methods)
     ]
+
+
+def _enough(resamples: int) -> None:
+    if resamples < 1 / TAIL:
+        raise ParameterError(f"{resamples} resamples are too few for a 95 % interval; take 1,000")
 
 
 def _draws(images: int, resamples: int, seed: int) -> Iterator[Floats]:

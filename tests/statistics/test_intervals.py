@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from harness.errors import ParameterError, ScoreError
-from harness.statistics import FIGURES, Interval, Sample, bootstrap, paired_bootstrap
+from harness.statistics import (
+    FIGURES,
+    RECALLS,
+    Interval,
+    Sample,
+    bootstrap,
+    paired_bootstrap,
+    ratio_bootstrap,
+)
 from harness.statistics.intervals import _draws
 
 
@@ -144,3 +152,33 @@ def test_an_interval_knows_its_half_and_what_it_holds() -> None:
     interval = Interval(low=1.0, high=4.0)
     assert interval.half == 1.5
     assert [interval.holds(value) for value in (0.9, 1.0, 4.0, 4.1)] == [False, True, True, False]
+
+
+def as_shares(sample: Sample) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    queries = {"i2t": np.ones(sample.images), "t2i": sample.captions}
+    return {name: (sample.hits[:, k], queries[name[:3]]) for k, name in enumerate(RECALLS)}
+
+
+def test_ratios_of_sums_have_the_intervals_of_recalls(world: Any) -> None:
+    sample = world(1).sample(60, (1, 5, 7))
+    found, recalls = (
+        ratio_bootstrap(as_shares(sample), resamples=200, seed=3),
+        bootstrap([sample], resamples=200, seed=3),
+    )
+    for name in RECALLS:
+        assert (found[name].low, found[name].high) == pytest.approx(
+            (recalls[name].low, recalls[name].high), abs=1e-6
+        )
+        assert 0.0 < found[name].high - found[name].low < 1.0
+    assert ratio_bootstrap({}) == {}
+    with pytest.raises(ParameterError, match="39 resamples"):
+        ratio_bootstrap(as_shares(sample), resamples=39)
+
+
+def test_ratios_of_which_no_resample_differs_are_not_taken_for_certain() -> None:
+    one, none, asked = np.ones(1000), np.zeros(1000), (np.arange(1000) < 50).astype(float)
+    found = ratio_bootstrap({"all": (one, one), "none": (none, one), "few": (none, asked)})
+    assert (found["all"].low, found["all"].high) == (pytest.approx(0.025**0.001, abs=1e-6), 1.0)
+    assert (found["none"].low, found["none"].high) == (0.0, pytest.approx(1 - 0.025**0.001, abs=1e-6))
+    # Images that nothing is asked of say nothing.
+    assert found["few"].high == pytest.approx(1 - 0.025**0.02, abs=1e-6)

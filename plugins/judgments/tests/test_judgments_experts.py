@@ -230,10 +230,70 @@ def test_oracle_anti_oracle_and_chance_on_the_real_files(flickr8k):
     worst = evaluator.evaluate(ranking(split, image, -text))
     assert worst["expert.kendall_tau_b"] == pytest.approx(-1)
     assert worst["expert.ndcg"] == pytest.approx(0.5489, abs=5e-5)
-    draws = np.random.default_rng(0)
-    chance = evaluator.evaluate(
-        ranking(split, *(draws.standard_normal((n, 16)).astype(np.float32) for n in (1000, 5000)))
-    )
-    taus = [value for name, value in chance.items() if "tau" in name or "spearman" in name]
-    assert len(taus) == 9
-    assert max(map(abs, taus)) < 0.03
+
+
+@needs_real
+def test_a_random_scorer_is_at_chance_on_the_real_files_and_a_constant_one_never_above(flickr8k):
+    split, judgments = flickr8k
+    evaluator, draws = ExpertJudgments(source=REAL), np.random.default_rng(0)
+    image, text = (draws.standard_normal((n, 16)).astype(np.float32) for n in (1000, 5000))
+    found = evaluator.evaluate(ranking(split, image, text))
+    crowd = read_judgments(REAL / "CrowdFlowerAnnotations.txt")
+    each, yes = (np.array([j.grades for j in told if not j.own]) for told in (judgments, crowd))
+    for name, grades in (("expert", each.mean(axis=1)[:, None]), ("expert.judgments", each), ("crowd", yes)):
+        for figure, deviation in at_random(grades).items():
+            assert 0.001 < deviation < 0.02
+            assert abs(found[f"{name}.{figure}"]) <= 4 * deviation, f"{name}.{figure}"
+    level, deviation = ndcg_at_random([j for j in judgments if not j.own])
+    assert level == pytest.approx(0.7435, abs=5e-5)
+    assert abs(found["expert.ndcg"] - level) <= 4 * deviation
+    same = evaluator.evaluate(ranking(split, np.ones_like(image), np.ones_like(text)))
+    assert not [name for name in same if "tau" in name or "spearman" in name]
+    assert same["expert.ndcg"] < level
+
+
+def at_random(grades):
+    """Return the standard deviations of the correlations over all orders of scores without ties; their mean is 0.
+
+    With Gamma = sum of a b over ordered pairs of items, b the sign of the difference in score and a that of grades,
+    summed over judges, the variance is that of Daniels (Biometrika 33, 1944). Spearman's rho has 1 / (n - 1); that a
+    pair has several grades makes it less.
+    """
+    (n, judges), (kinds, counts) = grades.shape, np.unique(np.sort(grades), axis=0, return_counts=True)
+    a = np.sign(kinds[:, None, :, None] - kinds[None, :, None, :]).sum(axis=(2, 3))
+    sums, squares = counts @ (a @ counts) ** 2, counts @ a**2 @ counts
+    of_b = n * (n**2 - 1) / 3 - n * (n - 1)
+    variance = 4 / (n * (n - 1) * (n - 2)) * (sums - squares) * of_b + 2 * squares
+    levels = np.unique(grades, return_counts=True)[1]
+    differ, m, size = (judges * n) ** 2 - (levels**2).sum(), len(levels), judges * n
+    return {
+        "kendall_tau_b": math.sqrt(variance / (judges**2 * n * (n - 1)) / differ),
+        "kendall_tau_c": math.sqrt(variance) * m / (size**2 * (m - 1)),
+        "spearman": 1 / math.sqrt(n - 1),
+    }
+
+
+def test_standard_deviations_over_all_orders_are_those_of_all_orders():
+    for grades in ([[1], [2], [2], [4], [3]], [[1, 2], [2, 2], [2, 4], [4, 4], [1, 3]]):
+        grades = np.array(grades, dtype=float)
+        orders = [np.repeat(order, grades.shape[1]) for order in itertools.permutations(range(5))]
+        drawn = [correlations(np.array(order, dtype=float), grades.ravel()) for order in orders]
+        for name, deviation in at_random(grades).items():
+            found = np.std([values[name] for values in drawn])
+            assert found == pytest.approx(deviation) or (name == "spearman" and found < deviation)
+
+
+def ndcg_at_random(judgments):
+    """Return mean and standard deviation of nDCG over all orders of each image's captions."""
+    gains = {}
+    for judgment in judgments:
+        gains.setdefault(judgment.image, []).append(np.mean(judgment.grades) - 1)
+    means, variances = [], []
+    for values in map(np.sort, gains.values()):
+        falling = 1 / np.log2(np.arange(len(values)) + 2)
+        best = values[::-1] @ falling
+        if best > 0:
+            means.append(values.mean() * falling.sum() / best)
+            spread = ((values - values.mean()) ** 2).sum() * ((falling - falling.mean()) ** 2).sum()
+            variances.append(spread / max(1, len(values) - 1) / best**2)
+    return np.mean(means), math.sqrt(sum(variances)) / len(means)

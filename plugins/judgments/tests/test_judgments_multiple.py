@@ -8,11 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness_judgments import multiple
-from harness_judgments.multiple import Query, figures, positive_ranks
+from harness_judgments.multiple import Query, per_query, positive_ranks
 
 
 def query(row, items, relevant=None):
     return Query(row=row, items=np.array(items), relevant=relevant or len(items))
+
+
+def figures(queries, ranks, k):
+    """Return the means over queries, and of how many."""
+    values = per_query(queries, ranks, k)
+    return {name: float(each.mean()) for name, each in values.items()} | {"queries": float(len(queries))}
 
 
 def by_sorting(scores, right, relevant, k):

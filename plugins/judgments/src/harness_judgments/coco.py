@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.api import ParameterError, Ranking, demand_finite
 from harness_judgments.labels import Positives, read_labels
-from harness_judgments.multiple import Query, figures, positive_ranks
+from harness_judgments.multiple import Ints, Query, Values, per_query, positive_ranks
 from harness_judgments.positions import positions
 
 
@@ -43,6 +43,40 @@ class _Labelled:
             DataError: if the ids or the files of positives cannot be used.
             ScoreError: names the embeddings that are NaN or infinite.
         """
+        found: dict[str, float] = {}
+        for side, (rows, values) in self._sides(ranking).items():
+            found |= {f"{side}.{figure}": float(np.mean(each)) for figure, each in values.items()}
+            found[f"{side}.queries"] = float(len(rows))
+        return found
+
+    def by_image(self, ranking: Ranking) -> Mapping[str, tuple[Values, Values]]:
+        """Return of each mean over queries the sum and the number of queries, image by image.
+
+        A caption as a query counts for the image that it was written for.
+
+        Raises:
+            DataError: as `evaluate`.
+            ScoreError: as `evaluate`.
+        """
+        images = len(ranking.split.records)
+        owners = {"i2t": np.arange(images), "t2i": ranking.split.caption_image}
+        found: dict[str, tuple[Values, Values]] = {}
+        for side, (rows, values) in self._sides(ranking).items():
+            owner = owners[side][rows]
+            counts = _sums(owner, np.ones(len(owner)), images)
+            found |= {
+                f"{side}.{figure}": (_sums(owner, each, images), counts) for figure, each in values.items()
+            }
+        return found
+
+    def labels_of(self, ranking: Ranking) -> str:
+        """Return a hash of the positive pairs, whichever files they were read from; empty without COCO ids."""
+        if positions(ranking.split) is None:
+            return ""
+        return read_labels(self.labels, self.given, self.source).hash()
+
+    def _sides(self, ranking: Ranking) -> dict[str, tuple[Ints, Mapping[str, Values]]]:
+        """Return of each direction that has queries their places and the values of each."""
         places = positions(ranking.split)
         if places is None:
             return {}
@@ -53,13 +87,18 @@ class _Labelled:
             "i2t": (labels.i2t, places.images, places.captions, ranking.image, ranking.text),
             "t2i": (labels.t2i, places.captions, places.images, ranking.text, ranking.image),
         }
-        found: dict[str, float] = {}
+        found = {}
         for side, (positives, rows, items, asked, gallery) in sides.items():
             queries = _queries(positives, rows, items, whole=whole)
             if queries:
-                values = figures(queries, positive_ranks(queries, asked, gallery), self.k)
-                found |= {f"{side}.{figure}": value for figure, value in values.items()}
+                values = per_query(queries, positive_ranks(queries, asked, gallery), self.k)
+                found[side] = np.array([query.row for query in queries], dtype=np.int64), values
         return found
+
+
+def _sums(owner: Ints, values: Values, images: int) -> Values:
+    """Add up the values of each image."""
+    return np.bincount(owner, weights=values, minlength=images).astype(np.float64)
 
 
 def _queries(

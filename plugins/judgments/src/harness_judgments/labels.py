@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ class Labels:
     def images(self) -> frozenset[int]:
         """Return every image that is a query or a positive."""
         return frozenset(self.i2t).union(*self.t2i.values())
+
+    def hash(self) -> str:
+        """Return 16 hex digits over the pairs of both directions."""
+        pairs = [[[query, sorted(side[query])] for query in sorted(side)] for side in (self.i2t, self.t2i)]
+        return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:16]
 
 
 def read_labels(name: str, given: Mapping[str, str | None], source: Path | None) -> Labels:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
 
 BLOCK = 256  # queries a tile: scores of 25,000 items then take 26 MB
 
@@ -52,8 +53,8 @@ def positive_ranks(queries: Sequence[Query], asked: Floats, gallery: Floats) -> 
             yield np.arange(1, len(own) + 1) + at_least - positives
 
 
-def figures(queries: Sequence[Query], ranks: Iterable[Ints], k: Sequence[int]) -> Mapping[str, float]:
-    """Compute the figures of one direction, means over the queries.
+def per_query(queries: Sequence[Query], ranks: Iterable[Ints], k: Sequence[int]) -> Mapping[str, Values]:
+    """Compute the figures of each query of one direction, all of which are means over queries.
 
     With R positives of a query, of which the i-th best stands at rank r_i (Musgrave, Belongie and Lim, ECCV 2020):
 
@@ -63,6 +64,9 @@ def figures(queries: Sequence[Query], ranks: Iterable[Ints], k: Sequence[int]) -
 
     Args:
         ranks: of each query the ranks of its positives, as `positive_ranks` yields them.
+
+    Returns:
+        By name: (queries,) values in 0..1.
     """
     maps, precisions, best = [], [], []
     for query, places in zip(queries, ranks, strict=True):
@@ -72,8 +76,7 @@ def figures(queries: Sequence[Query], ranks: Iterable[Ints], k: Sequence[int]) -
         best.append(places[0])
     first = np.array(best)
     return {
-        "map@r": float(np.mean(maps)),
-        "r_precision": float(np.mean(precisions)),
-        **{f"recall@{cut}": float((first <= cut).mean()) for cut in k},
-        "queries": float(len(queries)),
+        "map@r": np.array(maps),
+        "r_precision": np.array(precisions),
+        **{f"recall@{cut}": (first <= cut).astype(np.float64) for cut in k},
     }
