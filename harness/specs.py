@@ -52,9 +52,24 @@ class Spec:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(Spec):
-    """Declare a dataset. An `embedded` one is generated and needs no `harness data prepare`."""
+    """Declare a dataset.
+
+    Args:
+        embedded: it is generated and needs no `harness data prepare`.
+        example: ``package.module:function``: what writes a few images and their annotations into an empty folder, a
+            `Path`, for the contract tests of a dataset that is not embedded.
+
+    Raises:
+        ValueError: if `example` is malformed.
+    """
 
     embedded: bool = False
+    example: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.example and not _TARGET.fullmatch(self.example):
+            raise ValueError(f"example {self.example!r} of {self.name!r} is not 'package.module:function'")
 
 
 @dataclass(frozen=True, kw_only=True)

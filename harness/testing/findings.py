@@ -32,9 +32,10 @@ class Finder:
     def violation(self, figure: str, expected: str, found: str) -> Violation:
         """Return one violation."""
         return Violation(
-            evaluator=self.subject.name,
-            adversary=self.adversary,
-            figure=figure,
+            kind="evaluator",
+            name=self.subject.name,
+            check=self.adversary,
+            sample=figure,
             expected=expected,
             found=found,
             where=self.where,

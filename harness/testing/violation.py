@@ -1,33 +1,40 @@
-"""What an adversary found."""
+"""What a check, or an adversary, found."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from harness.specs import Kind
 
 
 @dataclass(frozen=True, kw_only=True)
 class Violation:
-    """One thing that an evaluator gets wrong.
+    """One thing that a component gets wrong.
 
     Attributes:
-        evaluator: its name.
-        adversary: the adversary that shows it, a key of `ADVERSARIES`.
-        figure: the figure that is wrong; empty if there is none, as where the evaluator raised.
-        expected: what an honest evaluator says.
-        found: what this one said.
+        kind: of the component, or ``plugin``.
+        name: of the component, or of the plugin.
+        check: what shows it: an adversary, a key of `ADVERSARIES`, or a check, a key of `CONTRACTS` at its kind.
+        sample: what it shows on: a figure, a batch, a caption, an image; empty if there is none, as where an
+            evaluator raised.
+        expected: what an honest component does.
+        found: what this one did.
         where: where to look in its code.
     """
 
-    evaluator: str
-    adversary: str
-    figure: str
+    kind: Kind | Literal["plugin"]
+    name: str
+    check: str
+    sample: str
     expected: str
     found: str
     where: str
 
     def __str__(self) -> str:
-        figure = f"{self.figure}: " if self.figure else ""
+        test = "adversary" if self.kind == "evaluator" else "check"
+        sample = f"{self.sample}: " if self.sample else ""
         return (
-            f"evaluator {self.evaluator!r}, adversary {self.adversary!r}: {figure}"
+            f"{self.kind} {self.name!r}, {test} {self.check!r}: {sample}"
             f"expected {self.expected}; found {self.found}. Look at {self.where}."
         )

@@ -324,7 +324,7 @@ def ids(case) -> str:
 def test_the_adversary_catches_it(case) -> None:
     adversary, toy, declared, figure, expected, found = case
     violations = check_evaluator(toy(), spec=declared)
-    mine = [v for v in violations if v.adversary == adversary and v.figure == figure]
+    mine = [v for v in violations if v.check == adversary and v.sample == figure]
     assert mine, [str(v) for v in violations]
     assert any(v.expected.startswith(expected) or expected in v.expected for v in mine), list(map(str, mine))
     assert any(found in v.found for v in mine), list(map(str, mine))
@@ -347,13 +347,19 @@ def test_an_evaluator_that_only_knows_galleries_of_its_own_may_refuse_others() -
 
 def test_the_two_halves_of_a_declaration_are_checked_apart() -> None:
     violations = check_evaluator(Misnamed(), spec=spec(*USUAL))
-    assert [v.figure for v in violations] == ["t2i.recal@1"]
+    assert [v.sample for v in violations] == ["t2i.recal@1"]
     assert "Scale" in violations[0].expected
 
 
 def test_a_violation_reads_as_a_sentence() -> None:
     violation = Violation(
-        evaluator="mrr", adversary="oracle", figure="i2t.mrr", expected="1", found="0.5", where="its ranks"
+        kind="evaluator",
+        name="mrr",
+        check="oracle",
+        sample="i2t.mrr",
+        expected="1",
+        found="0.5",
+        where="its ranks",
     )
     assert str(violation) == (
         "evaluator 'mrr', adversary 'oracle': i2t.mrr: expected 1; found 0.5. Look at its ranks."

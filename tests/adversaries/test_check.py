@@ -66,7 +66,7 @@ def test_an_installed_evaluator_by_name(toy_catalog: Catalog) -> None:
     assert check_evaluator("hits", catalog=toy_catalog) == []
     assert check_evaluator("hits", params={"k": 3}, catalog=toy_catalog) == []
     (violation,) = check_evaluator("hits", params={"fault": "raises"}, catalog=toy_catalog)
-    assert (violation.evaluator, violation.adversary, violation.figure) == ("hits", "declaration", "")
+    assert (violation.name, violation.check, violation.sample) == ("hits", "declaration", "")
     assert "LookupError: boom in evaluate" in violation.found
     (violation,) = check_evaluator("hits", params={"fault": "infinite"}, catalog=toy_catalog)
     assert "not finite: rsum" in violation.found

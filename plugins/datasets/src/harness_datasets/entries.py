@@ -107,6 +107,11 @@ def read_json(path: Path, problems: list[str], notes: list[str]) -> list[Entry]:
         if not problems:
             problems.append(f'{path.name}: no list "images"; expected the json of the Karpathy splits')
         return []
+    return entries_of(path, images, problems, notes)
+
+
+def entries_of(path: Path, images: list[Any], problems: list[str], notes: list[str]) -> list[Entry]:
+    """Return the entries of the list ``images`` of such a json."""
     entries = []
     splits: Counter[str] = Counter()
     for at, row in enumerate(images):

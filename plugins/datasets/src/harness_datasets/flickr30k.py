@@ -10,8 +10,9 @@ from typing import Literal
 
 from harness.api import SPLITS, Annotations, DataError, ParameterError, Record
 from harness_datasets.images import ImageFiles
-from harness_datasets.sources import Found, Sought, annotation_files, check_counts, read_files, split_of
-from harness_datasets.text import listed, number
+from harness_datasets.sources import Found, Sought, annotation_files, read_files
+from harness_datasets.splits import check_counts, in_order, split_of
+from harness_datasets.text import Told, listed, number
 
 KARPATHY = {"train": 29_000, "val": 1_014, "test": 1_000}
 NAMES = {"train": 29_783, "val": 1_000, "test": 1_000}
@@ -63,35 +64,36 @@ class Flickr30k:
             raise DataError(
                 "flickr30k is read from a folder", hint="harness data prepare flickr30k --from DIR"
             )
-        problems: list[str] = []
-        notes: list[str] = []
+        told = Told()
+        problems, notes = told.problems, told.notes
         sought = Sought(dataset="flickr30k", wanted=self._wanted)
         found = read_files(annotation_files(source, files, sought), sought, problems, notes)
         captions = _captions(found, problems)
-        if self.split == "karpathy":
-            images = self._karpathy(found, captions, problems, notes)
-        else:
-            images = self._names(found, captions, problems, notes)
+        choose = self._karpathy if self.split == "karpathy" else self._names
+        images = choose(found, captions, told)
         counts = Counter(split for _, split in images)
         expected = KARPATHY if self.split == "karpathy" else NAMES
         if images and not problems:
             check_counts(
                 counts, expected, problems if self.strict else notes, f"Flickr30k, split {self.split}"
             )
-        unused = captions.keys() - {image for image, _ in images}
+        taken = {image for image, _ in images}
+        unused = [image for image in captions if image not in taken]
         if images and unused:
+            told.lists["in-no-split"] = tuple(unused)
             notes.append(f"{number(len(unused), 'captioned image')} in no split left out")
-        places = ImageFiles(source).match([image for image, _ in images], problems, notes)
+        places = ImageFiles(source).match([image for image, _ in images], told)
         if problems:
             raise DataError(
-                f"Flickr30k in {source} has {number(len(problems), 'problem')}:", problems=problems
+                f"Flickr30k in {source} has {number(len(problems), 'problem')}:",
+                problems=problems,
+                lists=told.lists,
             )
         records = [
             Record(image=image, split=split, captions=captions[image], file=file)
             for (image, split), file in zip(images, places, strict=True)
         ]
-        order = {split: place for place, split in enumerate(SPLITS)}
-        return Annotations(records=tuple(sorted(records, key=lambda r: order[r.split])), notes=tuple(notes))
+        return Annotations(records=in_order(records), notes=tuple(notes), lists=told.lists)
 
     def _wanted(self, name: str) -> bool:
         """Tell by its name whether a file in the folder is this split's: both splits are read from one folder."""
@@ -100,11 +102,14 @@ class Flickr30k:
         return not _OTHERS.search(name)
 
     def _karpathy(
-        self, found: Found, captions: dict[str, tuple[str, ...]], problems: list[str], notes: list[str]
+        self, found: Found, captions: dict[str, tuple[str, ...]], told: Told
     ) -> list[tuple[str, str]]:
         """Return image and split: as the entries say, unless the user named lists or there are no entries."""
+        problems = told.problems
         if found.entries and found.lists and not found.named:
-            notes.append(f"splits are as with the captions; left out: {', '.join(found.places.values())}")
+            told.notes.append(
+                f"splits are as with the captions; left out: {', '.join(found.places.values())}"
+            )
         if not found.lists or (found.entries and not found.named):
             pairs = [(entry.image, entry.split) for entry in found.entries]
             if not pairs and captions:
@@ -122,18 +127,17 @@ class Flickr30k:
         ]
         bare = [image for image, _ in named if image not in captions]
         if bare:
-            problems.append(f"{number(len(bare), 'image')} in lists have no caption: {listed(bare)}")
+            first = told.listed("without-captions", bare)
+            problems.append(f"{number(len(bare), 'image')} in lists have no caption: {first}")
         return _known([pair for pair in named if pair[0] in captions], problems)
 
-    def _names(
-        self, found: Found, captions: dict[str, tuple[str, ...]], problems: list[str], notes: list[str]
-    ) -> list[tuple[str, str]]:
+    def _names(self, found: Found, captions: dict[str, tuple[str, ...]], told: Told) -> list[tuple[str, str]]:
         """Return image and split by Flickr8k's lists."""
         named: dict[str, str] = {}
         for split in ("test", "val"):
             names = found.lists.get(split)
             if not names:
-                problems.append(
+                told.problems.append(
                     f"no list of {split}: split flickr8k-names needs Flickr8k's {' and '.join(LISTS)} "
                     "beside the captions"
                 )
@@ -141,7 +145,7 @@ class Flickr30k:
             ids = {_photo(name) for name in names}
             there = ids & {_photo(image) for image in captions}
             of = number(len(ids), "photograph")
-            notes.append(f"{found.places[split]}: {len(there):,} of {of} are in Flickr30k, its {split}")
+            told.notes.append(f"{found.places[split]}: {len(there):,} of {of} are in Flickr30k, its {split}")
             named |= dict.fromkeys(there, split)
         return [(image, named.get(_photo(image), "train")) for image in sorted(captions)]
 

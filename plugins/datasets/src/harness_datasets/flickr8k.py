@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from harness.api import Annotations, DataError, Record
-from harness_datasets.text import number, read_text
+from harness_datasets.published import checksum
+from harness_datasets.text import Told, number, read_text
 
 TOKENS = "Flickr8k.token.txt"
 LISTS = {
@@ -45,7 +46,8 @@ class Flickr8k:
         """
         if source is None:
             raise DataError("flickr8k is read from a folder", hint="harness data prepare flickr8k --from DIR")
-        problems: list[str] = []
+        told = Told()
+        problems = told.problems
         tokens = _find(source, TOKENS, problems)
         lists = {split: _find(source, file, problems) for split, file in LISTS.items()}
         images = next((source / name for name in IMAGE_FOLDERS if (source / name).is_dir()), None)
@@ -57,13 +59,16 @@ class Flickr8k:
         splits = {split: _read_list(path, problems) for split, path in lists.items() if path}
         if problems:
             raise DataError(f"Flickr8k in {source} cannot be read:", problems=problems)
+        told.notes += [f"{path.name}: {checksum(path)}" for path in (tokens, *lists.values()) if path]
         there = {path.name for path in images.iterdir()}
-        records, notes = self._assemble(captions, splits, there, images.name, problems)
+        records = self._assemble(captions, splits, there, images.name, told)
         if problems:
             raise DataError(
-                f"Flickr8k in {source} has {number(len(problems), 'problem')}:", problems=problems
+                f"Flickr8k in {source} has {number(len(problems), 'problem')}:",
+                problems=problems,
+                lists=told.lists,
             )
-        return Annotations(records=tuple(records), notes=tuple(notes))
+        return Annotations(records=tuple(records), notes=tuple(told.notes), lists=told.lists)
 
     def _assemble(
         self,
@@ -71,12 +76,14 @@ class Flickr8k:
         splits: dict[str, list[str]],
         there: set[str],
         folder: str,
-        problems: list[str],
-    ) -> tuple[list[Record], list[str]]:
-        notes: list[str] = []
-        doubts = problems if self.strict else notes
+        told: Told,
+    ) -> list[Record]:
+        problems = told.problems
+        doubts = problems if self.strict else told.notes
         records: list[Record] = []
         split_of: dict[str, str] = {}
+        missing: list[str] = []
+        bare: list[str] = []
         for split, names in splits.items():
             if len(names) != SIZES[split]:
                 doubts.append(f"{LISTS[split]} names {number(len(names), 'image')}, not {SIZES[split]:,}")
@@ -86,9 +93,9 @@ class Flickr8k:
                     problems.append(f"{image}: stands in {LISTS[earlier]} and in {LISTS[split]}")
                     continue
                 if image not in there:
-                    problems.append(f"{image}: named in {LISTS[split]}, no such file in {folder}/")
+                    missing.append(image)
                 if image not in captions:
-                    problems.append(f"{image}: named in {LISTS[split]}, without caption in {TOKENS}")
+                    bare.append(image)
                     continue
                 found = captions[image]
                 if sorted(found) != list(range(len(found))):
@@ -99,18 +106,39 @@ class Flickr8k:
                     doubts.append(f"{image}: has {number(len(found), 'caption')}, not {CAPTIONS}")
                 texts = tuple(found[position] for position in sorted(found))
                 records.append(Record(image=image, split=split, captions=texts, file=f"{folder}/{image}"))
-        unused = [image for image in captions if image not in split_of]
-        gone = [image for image in unused if image not in there]
-        if gone:
-            lines = number(sum(len(captions[image]) for image in gone), "line")
-            notes.append(f"{TOKENS}: {lines} of images that do not exist left out: {', '.join(gone)}")
-        left = len(unused) - len(gone)
-        if left:
-            notes.append(f"{number(left, 'captioned image')} in no split left out")
-        bare = len(there - captions.keys())
-        if bare:
-            notes.append(f"{number(bare, 'file')} in {folder}/ without caption left out")
-        return records, notes
+        for key, names, lack in (
+            ("missing-images", missing, f"no file in {folder}/"),
+            ("without-captions", bare, f"no caption in {TOKENS}"),
+        ):
+            if names:
+                have = f"{number(len(names), 'image')} of {len(split_of):,} {'has' if len(names) == 1 else 'have'}"
+                problems.append(f"{have} {lack}: {told.listed(key, names)}")
+        _note_unused(captions, split_of, there, folder, told)
+        return records
+
+
+def _note_unused(
+    captions: Mapping[str, Mapping[int, str]],
+    used: Collection[str],
+    there: Collection[str],
+    folder: str,
+    told: Told,
+) -> None:
+    """Note what no list names: captions of images that do not exist, captioned images, and other files."""
+    unused = [image for image in captions if image not in used]
+    gone = [image for image in unused if image not in there]
+    if gone:
+        lines = number(sum(len(captions[image]) for image in gone), "line")
+        first = told.listed("captions-without-image", gone)
+        told.notes.append(f"{TOKENS}: {lines} of images that do not exist left out: {first}")
+    left = [image for image in unused if image in there]
+    if left:
+        told.lists["in-no-split"] = tuple(left)
+        told.notes.append(f"{number(len(left), 'captioned image')} in no split left out")
+    other = sorted(set(there) - set(captions))
+    if other:
+        first = told.listed("surplus-images", other)
+        told.notes.append(f"{number(len(other), 'file')} in {folder}/ without caption left out: {first}")
 
 
 def _find(source: Path, file: str, problems: list[str]) -> Path | None:

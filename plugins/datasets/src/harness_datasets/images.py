@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-from harness_datasets.text import listed, number
+from harness_datasets.text import Told, listed, number
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -25,29 +25,36 @@ class ImageFiles:
         self.links: list[str] = []
         for folder, folders, names in os.walk(source):
             self.links += [f"link {name}" for name in folders if (Path(folder) / name).is_symlink()]
+            below = "" if folder == str(source) else f"{Path(folder).relative_to(source).as_posix()}/"
             for name in names:
                 if name.lower().endswith(SUFFIXES):
-                    file = (Path(folder) / name).relative_to(source).as_posix()
-                    self.files.setdefault(self.key(name), []).append(file)
+                    self.files.setdefault(self.key(name), []).append(below + name)
 
-    def match(self, names: Sequence[str], problems: list[str], notes: list[str]) -> list[str]:
-        """Return the file of each name, below the folder; all that are missing are one problem."""
+    def match(self, names: Sequence[str], told: Told) -> list[str]:
+        """Return the file of each name, below the folder; all that are missing are one problem, what is over a note."""
         wanted = [self.key(name) for name in names]
         places = [self._choose(name, key) for name, key in zip(names, wanted, strict=True)]
         gone = [name for name, files in zip(names, places, strict=True) if not files]
         if gone:
             linked = f" (not followed: {', '.join(self.links)})" if self.links else ""
-            problems.append(
-                f"{number(len(gone), 'image')} of {len(names):,} have no file{linked}: {listed(gone)}"
+            have = "has" if len(gone) == 1 else "have"
+            told.problems.append(
+                f"{number(len(gone), 'image')} of {len(names):,} {have} no file{linked}: "
+                f"{told.listed('missing-images', gone)}"
             )
         several = [files for files in places if len(files) > 1]
         if several:
-            problems.append(
-                f"{number(len(several), 'image')} have several files, such as {listed(several[0])}"
+            told.lists["several-files"] = tuple(" ".join(files) for files in several)
+            told.problems.append(
+                f"{number(len(several), 'image')} {'has' if len(several) == 1 else 'have'} several files, such as "
+                f"{listed(several[0])}"
             )
         surplus = sorted(file for key in self.files.keys() - set(wanted) for file in self.files[key])
         if surplus:
-            notes.append(f"{number(len(surplus), 'image file')} without captions left out: {listed(surplus)}")
+            told.notes.append(
+                f"{number(len(surplus), 'image file')} without captions left out: "
+                f"{told.listed('surplus-images', surplus)}"
+            )
         return [files[0] if files else name for files, name in zip(places, names, strict=True)]
 
     def _choose(self, name: str, key: str) -> list[str]:

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from harness.api import SPLITS, Annotations, DataError, ParameterError, Record
 from harness_datasets.images import ImageFiles
-from harness_datasets.sources import Found, Sought, annotation_files, check_counts, read_files
-from harness_datasets.text import listed, number
+from harness_datasets.sources import Found, Sought, annotation_files, read_files
+from harness_datasets.splits import check_counts, in_order
+from harness_datasets.text import Told, number
 
 KARPATHY = {"train": 113_287, "val": 5_000, "test": 5_000}
 CAPTIONS = {
@@ -83,49 +84,46 @@ class Mscoco:
         """
         if source is None:
             raise DataError("mscoco is read from a folder", hint="harness data prepare mscoco --from DIR")
-        problems: list[str] = []
-        notes: list[str] = []
+        told = Told()
+        problems, notes = told.problems, told.notes
         found = read_files(annotation_files(source, files, SOUGHT), SOUGHT, problems, notes)
-        images = _of_entries(found) if found.entries else _of_official(found, problems, notes)
+        images = _of_entries(found) if found.entries else _of_official(found, told)
         if not images and not problems:
             problems.append(
                 "no captions: neither dataset_coco.json, nor captions_train2014.json with lists of ids"
             )
         images = _known(images, problems)
-        chosen = self._choose(images, problems, notes)
+        chosen = self._choose(images, told)
         if images and not problems:
-            self._check(images, chosen, problems, notes)
+            self._check(images, chosen, told)
         # 2014 and 2017 give one image two names, which share the id.
-        places = ImageFiles(source, _number).match([image.file for image in images], problems, notes)
+        places = ImageFiles(source, _number).match([image.file for image in images], told)
         if problems:
-            raise DataError(f"MSCOCO in {source} has {number(len(problems), 'problem')}:", problems=problems)
+            raise DataError(
+                f"MSCOCO in {source} has {number(len(problems), 'problem')}:",
+                problems=problems,
+                lists=told.lists,
+            )
         records = [
             _record(image, texts, file) for image, texts, file in zip(images, chosen, places, strict=True)
         ]
-        order = {split: place for place, split in enumerate(SPLITS)}
-        return Annotations(records=tuple(sorted(records, key=lambda r: order[r.split])), notes=tuple(notes))
+        return Annotations(records=in_order(records), notes=tuple(notes), lists=told.lists)
 
     def _check(
-        self,
-        images: Sequence[Image],
-        chosen: Sequence[tuple[tuple[str, str], ...]],
-        problems: list[str],
-        notes: list[str],
+        self, images: Sequence[Image], chosen: Sequence[tuple[tuple[str, str], ...]], told: Told
     ) -> None:
         """Compare the numbers of images and captions with the literature's."""
-        doubts, before = problems if self.strict else notes, len(problems)
+        doubts, before = told.problems if self.strict else told.notes, len(told.problems)
         check_counts(Counter(image.split for image in images), KARPATHY, doubts, "MSCOCO, Karpathy split")
         counted: Counter[str] = Counter()
         for image, texts in zip(images, chosen, strict=True):
             counted[image.split] += len(texts)
-        if len(problems) == before:
+        if len(told.problems) == before:
             what = f"MSCOCO, captions={self.variant}"
-            doubts = notes if self.variant == "deduplicated" else doubts
+            doubts = told.notes if self.variant == "deduplicated" else doubts
             check_counts(counted, CAPTIONS[self.variant], doubts, what, of="captions")
 
-    def _choose(
-        self, images: Sequence[Image], problems: list[str], notes: list[str]
-    ) -> list[tuple[tuple[str, str], ...]]:
+    def _choose(self, images: Sequence[Image], told: Told) -> list[tuple[tuple[str, str], ...]]:
         """Return the captions of each image that the variant takes, and say how many are left out."""
         seen: dict[str, set[str]] = {split: set() for split in SPLITS}
         chosen, left = [], Counter[str]()
@@ -137,10 +135,11 @@ class Mscoco:
             chosen.append(texts)
         bare = [image.coco for image, texts in zip(images, chosen, strict=True) if not texts]
         if bare:
-            problems.append(f"{number(len(bare), 'image')} without caption: {listed(bare)}")
-        told = [f"{split} {left[split]:,}" for split in SPLITS if left[split]]
-        if told:
-            notes.append(f"captions left out by {self.variant!r}: {', '.join(told)}")
+            first = told.listed("without-captions", bare)
+            told.problems.append(f"{number(len(bare), 'image')} without caption: {first}")
+        counts = [f"{split} {left[split]:,}" for split in SPLITS if left[split]]
+        if counts:
+            told.notes.append(f"captions left out by {self.variant!r}: {', '.join(counts)}")
         return chosen
 
 
@@ -187,23 +186,25 @@ def _official(found: Found, problems: list[str]) -> _Known:
     return files, captions, owner
 
 
-def _of_official(found: Found, problems: list[str], notes: list[str]) -> list[Image]:
+def _of_official(found: Found, told: Told) -> list[Image]:
     """Join official captions with lists of image ids, file names or caption ids."""
-    known = files, captions, _ = _official(found, problems)
+    known = files, captions, _ = _official(found, told.problems)
     if not files:
         return []
     lacking = [split for split in SPLITS if split not in found.lists]
     if lacking and lacking != ["train"]:
-        problems.append(f"no list of ids of {', '.join(lacking)}: official captions have no Karpathy split")
+        told.problems.append(
+            f"no list of ids of {', '.join(lacking)}: official captions have no Karpathy split"
+        )
     images = [
         image
         for split, names in found.lists.items()
-        for image in _listed(split, found.places[split], names, known, problems)
+        for image in _listed(split, found.places[split], names, known, told)
     ]
     if lacking == ["train"]:
         taken = {image.coco for image in images}
         rest = [image for image in sorted(files, key=int) if image not in taken]
-        notes.append(f"no list of train: it is the {number(len(rest), 'image')} that val and test leave")
+        told.notes.append(f"no list of train: it is the {number(len(rest), 'image')} that val and test leave")
         images += [
             Image(coco=image, file=files[image], split="train", captions=tuple(captions.get(image, ())))
             for image in rest
@@ -211,7 +212,7 @@ def _of_official(found: Found, problems: list[str], notes: list[str]) -> list[Im
     return images
 
 
-def _listed(split: str, place: str, names: Sequence[str], known: _Known, problems: list[str]) -> list[Image]:
+def _listed(split: str, place: str, names: Sequence[str], known: _Known, told: Told) -> list[Image]:
     """Return the images of one list, in its order."""
     files, captions, owner = known
     ids = [_number(name) for name in names]
@@ -223,9 +224,8 @@ def _listed(split: str, place: str, names: Sequence[str], known: _Known, problem
     ]
     if strange:
         what = "caption" if of_captions else "image"
-        problems.append(
-            f"{place}: {number(len(strange), what)} not in the official captions: {listed(strange)}"
-        )
+        first = told.listed(f"unknown-{what}s-of-{split}", strange)
+        told.problems.append(f"{place}: {number(len(strange), what)} not in the official captions: {first}")
     taken: dict[str, list[tuple[str, str]]] = {}
     if of_captions:
         texts = {caption: text for pairs in captions.values() for caption, text in pairs}

@@ -12,20 +12,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness_datasets.entries import Entry, read_json, read_jsonl
+from harness_datasets.entries import Entry, entries_of, read_jsonl
 from harness_datasets.published import SHA256, checksum, unzipped
+from harness_datasets.splits import split_of
 from harness_datasets.text import listed, number, read_text
 
 SUFFIXES = (".json", ".jsonl", ".token", ".txt", ".csv", ".npy")
 LIST = "list"
-SPLIT_NAMES = {"train": "train", "restval": "train", "val": "val", "dev": "val", "test": "test"}
 
 _OTHERS = re.compile("(instances|person_keypoints|stuff|panoptic|image_info)_", re.IGNORECASE)
 """Files beside COCO's captions that hold none, and take long to read."""
 _DATASETS = ("flickr8k", "flickr30k", "coco")  # what Karpathy's json files call themselves
 _GLUED = re.compile(r"(\d+)\s+(.+)")
 
-_SPLIT = re.compile("restval|train|test|val|dev")
 _TOKEN = re.compile(r"(?P<image>[^#\t]+)#(?P<position>\d+)\t(?P<caption>.*)")
 
 
@@ -164,19 +163,13 @@ def _read_json(path: Path, found: Found, dataset: str, problems: list[str], note
         if told in _DATASETS and told != dataset:
             problems.append(f"{path.name}: holds the splits of {told}, not of {dataset}")
             return ""
-        found.entries += read_json(path, problems, notes)
+        found.entries += entries_of(path, images, problems, notes)
         return "Karpathy splits"
     rows = whole.get("annotations")
     if isinstance(rows, list) and rows and isinstance(rows[0], dict) and "caption" in rows[0]:
         found.official[path.name] = whole
         return "official COCO captions"
     return ""
-
-
-def split_of(path: Path) -> str | None:
-    """Return the split that a file's name speaks of: ``dev`` is val, ``restval`` is train."""
-    words = _SPLIT.findall(path.stem.lower())
-    return SPLIT_NAMES[words[-1]] if words else None
 
 
 def _add_list(path: Path, names: list[str], found: Found, problems: list[str]) -> str:
@@ -267,20 +260,3 @@ def _add(
     if position in captions.setdefault(image, {}):
         problems.append(f"{place}: caption '{image}#{position}' stands twice")
     captions[image][position] = caption.strip()
-
-
-def check_counts(
-    found: Mapping[str, int],
-    expected: Mapping[str, int],
-    doubts: list[str],
-    what: str,
-    of: str = "images",
-) -> None:
-    """Compare the number of images, or captions, of each split with that of the literature."""
-    different = [
-        f"{split} {found.get(split, 0):,}, not {n:,}"
-        for split, n in expected.items()
-        if found.get(split, 0) != n
-    ]
-    if different:
-        doubts.append(f"{what}: {of} of {'; '.join(different)}")

@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 TOLD = 5
 """Names that a message lists of many."""
+
+
+@dataclass(kw_only=True)
+class Told:
+    """What a dataset says of the files that it read.
+
+    Attributes:
+        problems: what is wrong.
+        notes: what was left out or decided.
+        lists: names in full where a problem or note tells the first few.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def listed(self, key: str, names: Iterable[str]) -> str:
+        """Return the first few names, and where there are more keep all of them under a key."""
+        everything = tuple(names)
+        if len(everything) > TOLD:
+            self.lists[key] = everything
+        return listed(everything)
 
 
 def read_text(path: Path, problems: list[str]) -> str:
