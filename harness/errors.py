@@ -15,7 +15,7 @@ HarnessError                     something a user can act on; printed without a 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 class HarnessError(Exception):
@@ -47,10 +47,24 @@ class ParameterError(InputError):
 
 
 class DataError(InputError):
-    """Report every problem of a dataset at once."""
+    """Report every problem of a dataset at once.
 
-    def __init__(self, message: str, *, problems: Sequence[str] = (), hint: str = "") -> None:
+    Args:
+        problems: all of them, a sentence each.
+        lists: names in full where a problem tells the first few, by what they are, such as ``missing-images``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        problems: Sequence[str] = (),
+        hint: str = "",
+        lists: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self.headline = message
         self.problems = tuple(problems)
+        self.lists = dict(lists or {})
         listed = "".join(f"\n  - {problem}" for problem in self.problems)
         super().__init__(message + listed, hint=hint)
 

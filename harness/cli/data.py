@@ -9,8 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.bar import Bar
+from harness.cli.completion import complete_listed, complete_prepared
 from harness.cli.console import emit, out, plain, say, table
-from harness.cli.options import Home, Json, Place, Strict, assignments, load_catalog, load_registry, place
+from harness.cli.options import (
+    Home,
+    Json,
+    Place,
+    RegistryFile,
+    Strict,
+    assignments,
+    load_catalog,
+    load_registry,
+    place,
+)
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -61,7 +72,11 @@ Option = Annotated[
 @app.command()
 def prepare(
     name: Annotated[
-        str, typer.Argument(help="A dataset of registry.yaml, or one that a plugin brings, as `folder`.")
+        str,
+        typer.Argument(
+            help="A dataset of registry.yaml, or one that a plugin brings, as `folder`.",
+            autocompletion=complete_listed,
+        ),
     ],
     source: Source = None,
     images: Images = None,
@@ -70,13 +85,15 @@ def prepare(
     settings: Option = None,
     decode: Decode = None,
     strict: Strict = False,
+    registry_file: RegistryFile = None,
     home: Home = None,
 ) -> None:
     """Read and check a dataset: every annotation, every image decoded once, checksums, a manifest."""
     from harness.data import prepare as prepare_dataset
+    from harness.data.lists import in_full
     from harness.errors import InputError
 
-    where, catalog, registry = place(home), load_catalog(strict), load_registry()
+    where, catalog, registry = place(home), load_catalog(strict), load_registry(registry_file)
     entry = registry.datasets.get(name)
     use, params = (entry.use, dict(entry.params)) if entry else (name, {})
     params |= assignments(settings or ())
@@ -101,9 +118,9 @@ def prepare(
             files=files or (),
             archives=archives,
         )
-    for note in manifest.notes:
+    for note in [*manifest.notes, *(in_full(key, path) for key, path in manifest.lists.items())]:
         say(f"note: {note}")
-    rows = [[split, n["images"], n["captions"]] for split, n in manifest.counts.items()]
+    rows = [[split, f"{n['images']:,}", f"{n['captions']:,}"] for split, n in manifest.counts.items()]
     state = "as it was prepared before" if manifest.unchanged else "prepared"
     table(f"{manifest.name}: {state}", ["split", "images", "captions"], rows, numeric=1)
     out.print(
@@ -147,7 +164,7 @@ def _decode(name: str, use: str, params: dict[str, Any], size: int, where: Place
 
 @app.command()
 def verify(
-    name: Annotated[str, typer.Argument(help="A prepared dataset.")],
+    name: Annotated[str, typer.Argument(help="A prepared dataset.", autocompletion=complete_prepared)],
     as_json: Json = False,
     home: Home = None,
 ) -> None:
@@ -169,22 +186,29 @@ def verify(
 
 
 @app.command()
-def status(as_json: Json = False, strict: Strict = False, home: Home = None) -> None:
+def status(
+    as_json: Json = False,
+    strict: Strict = False,
+    registry_file: RegistryFile = None,
+    home: Home = None,
+) -> None:
     """List the datasets of the registry and those that are prepared."""
     import dataclasses
 
     from harness.data import status as dataset_status
+    from harness.data.status import settings_of
 
     where = place(home)
-    found = dataset_status(where.data, load_registry(), load_catalog(strict))
+    found = dataset_status(where.data, load_registry(registry_file), load_catalog(strict))
     if as_json:
         emit({"root": str(where.data), "datasets": [dataclasses.asdict(entry) for entry in found]})
         return
     rows: list[list[Any]] = []
     for entry in found:
         counts = "  ".join(f"{split} {n['images']:,}" for split, n in entry.counts.items())
-        rows.append([entry.name, entry.state, counts or "–", entry.command or "–", entry.detail])
-    table("", ["dataset", "state", "images", "to get it", "detail"], rows)
+        settings = "\n".join(settings_of(entry.params))
+        rows.append([entry.name, entry.state, counts or "–", settings, entry.command or "–", entry.detail])
+    table("", ["dataset", "state", "images", "parameters", "to get it", "detail"], rows)
     out.print(
         plain(f"prepared datasets lie in {where.data} (HARNESS_DATA names another place)"),
         markup=False,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from harness.data.manifest import Manifest
 from harness.data.opened import OpenDataset, open_dataset, protocol_of
-from harness.data.prepared import Progress, prepare, verify
+from harness.data.prepared import Progress, prepare
 from harness.data.status import DatasetStatus, prepared_parts, status
+from harness.data.verified import verify
 
 __all__ = [
     "DatasetStatus",

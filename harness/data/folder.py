@@ -155,6 +155,12 @@ def replace(root: Path, name: str, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(previous)
 
 
+def plain(path: Path) -> Path:
+    """Return an absolute path without ``..``; links in it stay, unless it has some."""
+    absolute = path.absolute()
+    return absolute.resolve() if ".." in absolute.parts else absolute
+
+
 def locate(source: Path, file: str) -> Path:
     """Return the real path of `file` below the real path `source`.
 

@@ -136,8 +136,9 @@ def _decode(data: bytes, max_pixels: int, inspected: bool) -> tuple[Pixels, tupl
                 remarks.append("several frames, first one taken")
                 image.seek(0)
             image.load()
-            upright = ImageOps.exif_transpose(image)
+            upright: Image.Image = image
             if image.getexif().get(0x0112, 1) not in (0, 1):
+                upright = ImageOps.exif_transpose(image)
                 remarks.append("turned upright")
             pixels = np.ascontiguousarray(_to_rgb(upright))
     except ImageError:
@@ -169,7 +170,8 @@ def _to_rgb(image: Image) -> Pixels:
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         over = image.convert("RGBA")
         image = Pillow.alpha_composite(Pillow.new("RGBA", over.size, "white"), over)
-    return np.asarray(image.convert("RGB"), dtype=np.uint8)
+    # Of an image that is RGB already, converting makes a copy.
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"), dtype=np.uint8)
 
 
 def _check_damage(data: bytes, kind: str | None) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
-from harness.plan import canonical
+from harness.plan import Part, canonical
 from harness.protocols import SPLITS, Record
 
 SCHEMA = 2
@@ -59,6 +59,8 @@ class Manifest:
         harness: version that prepared it.
         annotations: absolute paths of the annotation files that were named apart from the source; mostly none.
         unchanged: true where `prepare` found everything as it was and wrote nothing; not stored.
+        lists: files beside the dataset with names in full where a note tells the first few, by what they are; not
+            stored.
     """
 
     name: str
@@ -74,11 +76,12 @@ class Manifest:
     harness: str
     annotations: tuple[str, ...] = ()
     unchanged: bool = field(default=False, compare=False)
+    lists: Mapping[str, Path] = field(default_factory=dict, compare=False)
 
     def to_json(self) -> str:
         """Return the text of ``manifest.json``; its last key is a checksum over the others."""
         body = asdict(self)
-        del body["unchanged"]
+        del body["unchanged"], body["lists"]
         if not self.annotations:
             del body["annotations"]
         body["schema"] = SCHEMA if self.annotations else _FIRST
@@ -127,6 +130,17 @@ def records_text(stored: Iterable[StoredRecord]) -> bytes:
         for item in stored
     )
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def differences(part: Part, manifest: Manifest) -> str:
+    """Say in what a prepared dataset differs from the part that asks for it; empty if in nothing."""
+    if manifest.use != part.use:
+        return f"it was prepared by {manifest.use!r}, not by {part.use!r}"
+    if manifest.revision != part.revision:
+        return f"it was prepared by revision {manifest.revision} of {part.use!r}, now {part.revision}"
+    if canonical(dict(manifest.params)) != canonical(dict(part.params)):
+        return f"it was prepared with parameters {dict(manifest.params)}, not {dict(part.params)}"
+    return ""
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -12,7 +12,7 @@ from harness.build import build
 from harness.data import folder as folders
 from harness.data.checks import check_records
 from harness.data.images import ImageError, decode, read
-from harness.data.manifest import Manifest, StoredRecord, read_manifest, read_records
+from harness.data.manifest import Manifest, StoredRecord, differences, read_manifest, read_records
 from harness.data.prepared import annotations_of, dataset_spec
 from harness.errors import DataError, nearest
 from harness.plan import canonical
@@ -191,17 +191,6 @@ def protocol_of(part: Part, root: Path, spec: DatasetSpec) -> str:
 def embedded_protocol(part: Part) -> str:
     """Hash what determines a generated dataset: component, revision and parameters."""
     return _sha256(["embedded", part.key])
-
-
-def differences(part: Part, manifest: Manifest) -> str:
-    """Say in what a prepared dataset differs from the part that asks for it; empty if in nothing."""
-    if manifest.use != part.use:
-        return f"it was prepared by {manifest.use!r}, not by {part.use!r}"
-    if manifest.revision != part.revision:
-        return f"it was prepared by revision {manifest.revision} of {part.use!r}, now {part.revision}"
-    if canonical(dict(manifest.params)) != canonical(dict(part.params)):
-        return f"it was prepared with parameters {dict(manifest.params)}, not {dict(part.params)}"
-    return ""
 
 
 def _prepared(part: Part, root: Path) -> tuple[Path, Manifest]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.data import folder as folders
-from harness.data.manifest import Manifest, read_manifest, read_records
-from harness.data.opened import differences
+from harness.data.manifest import Manifest, differences, read_manifest, read_records
 from harness.data.prepared import dataset_spec
-from harness.errors import DataError, InputError
+from harness.errors import DataError, InputError, RegistryError
 from harness.plan import Part
+from harness.registry import read_value
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -33,6 +34,7 @@ class DatasetStatus:
         state: ``outdated`` where component, revision or parameters are others than at prepare.
         counts: by split the numbers of ``images`` and ``captions``; empty where unknown.
         source: folder of the images; empty where unknown.
+        params: parameters that it was prepared with, or that the registry has where it is not.
         command: what prepares it; empty where nothing is to be done.
         detail: why it cannot be used; empty where it can.
     """
@@ -43,6 +45,7 @@ class DatasetStatus:
     state: State
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     source: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
     detail: str = ""
 
@@ -90,9 +93,13 @@ def _of_registry(root: Path, entry: Component, catalog: Catalog) -> DatasetStatu
             name=entry.name, title=title, use=entry.use, state="missing", detail=error.message
         )
     if spec.embedded:
-        return DatasetStatus(name=entry.name, title=title, use=entry.use, state="embedded")
+        return DatasetStatus(
+            name=entry.name, title=title, use=entry.use, state="embedded", params=entry.params
+        )
     if folders.find(root, entry.name) is None:
-        return DatasetStatus(name=entry.name, title=title, use=entry.use, state="missing", command=command)
+        return DatasetStatus(
+            name=entry.name, title=title, use=entry.use, state="missing", params=entry.params, command=command
+        )
     part = Part(name=entry.name, use=entry.use, revision=spec.revision, params=entry.params, title=title)
     return _prepared(root, entry.name, part)
 
@@ -117,7 +124,8 @@ def _prepared(root: Path, name: str, part: Part | None) -> DatasetStatus:
         use=manifest.use,
         state=state,
         counts=manifest.counts,
-        source=manifest.source,
+        source=str(folders.plain(Path(manifest.source))),
+        params=manifest.params,
         command="" if state == "prepared" else _command(manifest, part, gone=state == "source gone"),
         detail=detail,
     )
@@ -132,11 +140,30 @@ def _state(manifest: Manifest, part: Part | None) -> tuple[State, str]:
 
 
 def _command(manifest: Manifest, part: Part | None, *, gone: bool) -> str:
-    source = "DIR" if gone else shlex.quote(manifest.source)
+    source = "DIR" if gone else _quoted(manifest.source)
     places = f"--from {source}"
     if manifest.annotations:
-        files = "".join(f" --annotations {shlex.quote(file)}" for file in manifest.annotations)
+        files = "".join(f" --annotations {_quoted(file)}" for file in manifest.annotations)
         places = f"--images {source}{files}"
     if part is not None:
         return f"harness data prepare {part.name} {places}"
-    return f"harness data prepare {manifest.use} {places} --as {manifest.name}"
+    settings = "".join(f" --set {shlex.quote(setting)}" for setting in settings_of(manifest.params))
+    return f"harness data prepare {manifest.use} {places}{settings} --as {manifest.name}"
+
+
+def settings_of(params: Mapping[str, Any]) -> list[str]:
+    """Return parameters as ``--set`` takes them, such as ``captions=all``."""
+    return [f"{key}={_value(value)}" for key, value in sorted(params.items())]
+
+
+def _value(value: Any) -> str:
+    """Return a value as the registry reads it: text without quotation marks where that is read as the same text."""
+    try:
+        bare = isinstance(value, str) and read_value(value, "") == value
+    except RegistryError:
+        bare = False
+    return str(value) if bare else json.dumps(value, ensure_ascii=False)
+
+
+def _quoted(path: str) -> str:
+    return shlex.quote(str(folders.plain(Path(path))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -39,10 +39,18 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Annotations:
-    """All records of a dataset in a stable order, and notes on what was left out or decided, for people."""
+    """What a dataset component read.
+
+    Args:
+        records: all of them, in a stable order.
+        notes: what was left out or decided, for people.
+        lists: names in full where a note tells the first few, by what they are, such as ``surplus-images``; they are
+            written beside the prepared dataset.
+    """
 
     records: tuple[Record, ...]
     notes: tuple[str, ...] = ()
+    lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

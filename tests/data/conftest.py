@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from harness.catalog import Catalog, Entry
+from harness.plan import Part
 from harness.specs import DatasetSpec
 
 COMPONENTS = '''
@@ -54,6 +56,34 @@ class Drawn:
 '''
 
 
+def write(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Write what the component `listed` reads."""
+    (folder / "records.json").write_text(json.dumps(rows), encoding="utf-8")
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    """Return what `write` wrote."""
+    rows: list[dict[str, Any]] = json.loads((folder / "records.json").read_text(encoding="utf-8"))
+    return rows
+
+
+def change_caption(source: Path) -> None:
+    """Write another first caption."""
+    rows = rows_of(source)
+    rows[0]["captions"][0] = "another"
+    write(source, rows)
+
+
+def part(**changes: Any) -> Part:
+    """Return what asks for the dataset `mine` of the component `listed`."""
+    return Part(**{"name": "mine", "use": "listed", "revision": 1, "params": {}, "title": "Mine"} | changes)
+
+
+def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Return bytes and times of all files, by name."""
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
 def catalog_of(revision: int = 1) -> Catalog:
     entries = {}
     for name in ("listed", "raising", "wrong", "drawn"):
@@ -94,5 +124,5 @@ def source(tmp_path: Path) -> Path:
         Image.new("RGB", (8 + position, 6), (position * 40, 10, 20)).save(folder / "images" / name)
         captions = [f"caption {position} a", f"légende {position} b"]
         rows.append({"image": name, "split": split, "captions": captions, "file": f"images/{name}"})
-    (folder / "records.json").write_text(json.dumps(rows), encoding="utf-8")
+    write(folder, rows)
     return folder

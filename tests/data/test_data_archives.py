@@ -21,6 +21,7 @@ from harness.catalog import Catalog
 from harness.data import DatasetStatus, open_dataset, prepare, status
 from harness.data.archives import unpack
 from harness.data.manifest import read_manifest
+from harness.data.status import settings_of
 from harness.errors import DataError
 from harness.plan import Part
 from harness.registry import Registry, find_registry
@@ -293,10 +294,48 @@ def test_status_remembers_where_annotations_lay(tmp_path: Path) -> None:
     Path(made.source, "images").rmdir()
     Path(made.source).rmdir()
     gone = {entry.name: entry for entry in status_of(root)}["photos"]
-    assert gone.command == f"harness data prepare flickr30k --images DIR --annotations '{file}' --as photos"
+    assert gone.command == (
+        f"harness data prepare flickr30k --images DIR --annotations '{file}' --set strict=false --as photos"
+    )
+    assert gone.params == {"strict": False}
     plain = json.loads((prepared_folder(tmp_path, catalog) / "manifest.json").read_text(encoding="utf-8"))
     assert plain["schema"] == 1
     assert "annotations" not in plain
+
+
+def test_paths_are_told_without_detours_and_parameters_as_they_were_set(tmp_path: Path) -> None:
+    catalog, root = Catalog.load(), tmp_path / "data"
+    unpack([make_tar(tmp_path / "a.tar", PICTURES)], tmp_path / "all", silent)
+    karpathy(tmp_path / "all" / "dataset.json")
+    (tmp_path / "elsewhere").mkdir()
+    detour = tmp_path / "elsewhere" / ".." / "all"
+    params = {"strict": False, "split": "karpathy"}
+    prepare("photos", "flickr30k", params, detour, root, catalog)
+    assert prepare("photos", "flickr30k", params, tmp_path / "all", root, catalog).unchanged
+    entry = {entry.name: entry for entry in status_of(root)}["photos"]
+    assert (entry.source, entry.params) == (str(tmp_path / "all"), params)
+    (tmp_path / "all").rename(tmp_path / "gone")
+    entry = {entry.name: entry for entry in status_of(root)}["photos"]
+    expected = "harness data prepare flickr30k --from DIR --set split=karpathy --set strict=false --as photos"
+    assert entry.command == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "setting"),
+    [
+        ("all", "p=all"),
+        ("no", 'p="no"'),
+        ("1e3", 'p="1e3"'),
+        (None, "p=null"),
+        (0.5, "p=0.5"),
+        ([1], "p=[1]"),
+    ],
+)
+def test_settings_are_read_as_they_are_written(value: object, setting: str) -> None:
+    from harness.registry import read_value
+
+    assert settings_of({"p": value}) == [setting]
+    assert read_value(setting.partition("=")[2], "") == value
 
 
 def prepared_folder(tmp_path: Path, catalog: Catalog) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -16,30 +15,7 @@ from PIL import Image
 from harness.catalog import Catalog
 from harness.data import journal, open_dataset, prepare, prepared_parts, protocol_of, verify
 from harness.errors import DataError, InputError, StoreError
-from harness.plan import Part
-
-
-def write(folder: Path, rows: list[dict[str, Any]]) -> None:
-    (folder / "records.json").write_text(json.dumps(rows), encoding="utf-8")
-
-
-def rows_of(folder: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads((folder / "records.json").read_text(encoding="utf-8"))
-    return rows
-
-
-def part(**changes: Any) -> Part:
-    return Part(**{"name": "mine", "use": "listed", "revision": 1, "params": {}, "title": "Mine"} | changes)
-
-
-def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
-    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
-
-
-def change_caption(source: Path) -> None:
-    rows = rows_of(source)
-    rows[0]["captions"][0] = "another"
-    write(source, rows)
+from tests.data.conftest import change_caption, part, rows_of, snapshot, write
 
 
 def test_all_problems_at_once(source: Path, root: Path, catalog: Catalog, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,23 +23,7 @@ from harness.data.images import Inspection
 from harness.data.images import inspect as inspect_image
 from harness.errors import DataError
 from harness.plan import Part
-
-
-def write(folder: Path, rows: list[dict[str, Any]]) -> None:
-    (folder / "records.json").write_text(json.dumps(rows), encoding="utf-8")
-
-
-def rows_of(folder: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads((folder / "records.json").read_text(encoding="utf-8"))
-    return rows
-
-
-def part(**changes: Any) -> Part:
-    return Part(**{"name": "mine", "use": "listed", "revision": 1, "params": {}, "title": "Mine"} | changes)
-
-
-def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
-    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+from tests.data.conftest import change_caption, part, rows_of, snapshot, write
 
 
 def test_prepare_counts_and_opens(source: Path, root: Path, catalog: Catalog) -> None:
@@ -87,12 +70,6 @@ def test_second_prepare_writes_nothing(source: Path, root: Path, catalog: Catalo
 
 def touch_image(source: Path) -> None:
     Image.new("RGB", (9, 6), (1, 2, 3)).save(source / "images" / "1.png")
-
-
-def change_caption(source: Path) -> None:
-    rows = rows_of(source)
-    rows[0]["captions"][0] = "another"
-    write(source, rows)
 
 
 def change_tag(source: Path) -> None:

@@ -138,6 +138,23 @@ def test_all_missing_images_are_one_problem(tmp_path: Path) -> None:
     assert problem.startswith("7 images of 8 have no file: 100")
     assert problem.count(".jpg") == 5
     assert problem.endswith(", ...")
+    # Train, val and test in the order in which the lists were found.
+    assert sorted(caught.value.lists["missing-images"]) == NAMES[1:]
+
+
+def test_all_names_of_what_is_over_are_kept(tmp_path: Path) -> None:
+    over = [f"{9000 + n}.jpg" for n in range(7)]
+    images(tmp_path / "images", [*NAMES, *over])
+    tokens(tmp_path, [*NAMES, "8000.jpg"])
+    flickr_lists(tmp_path)
+    found = Flickr30k(strict=False).annotations(tmp_path)
+    assert found.lists == {
+        "surplus-images": tuple(f"images/{name}" for name in over),
+        "in-no-split": ("8000.jpg",),
+    }
+    (note,) = [note for note in found.notes if "without captions" in note]
+    assert note.startswith("7 image files without captions left out: images/9000.jpg, ")
+    assert note.count(".jpg") == 5
 
 
 def test_other_counts_are_a_problem_unless_told(tmp_path: Path) -> None:

@@ -402,8 +402,32 @@ def test_checksums_of_published_files_are_compared(tmp_path: Path) -> None:
 
 
 @real
-@pytest.mark.parametrize("part", ["test", "dev"])
-def test_the_real_lists_are_the_published_ones(part: str) -> None:
+@pytest.mark.parametrize(
+    "file",
+    [
+        *(f"flickr8k/splits/Flickr_8k.{part}Images.txt" for part in ("train", "dev", "test")),
+        "coco_text/coco_test_ids.npy",
+    ],
+)
+def test_the_real_lists_are_the_published_ones(file: str) -> None:
     assert SHARED is not None
-    path = SHARED / "flickr8k" / "splits" / f"Flickr_8k.{part}Images.txt"
-    assert published.checksum(path).endswith(", as published")
+    assert published.checksum(SHARED / file).endswith(", as published")
+
+
+@real
+def test_known_copies_differ_from_the_published_files_as_is_said(tmp_path: Path) -> None:
+    """What is at hand was edited; with that undone, the checksums are those of the published files."""
+    assert SHARED is not None
+    captions, tokens = (
+        SHARED / "coco_text" / "captions_val2017.json",
+        SHARED / "flickr8k" / "Flickr8k.token.txt",
+    )
+    assert published.checksum(captions).endswith(", a known copy with the key 'type', for coco-caption")
+    assert published.checksum(tokens).endswith(", a known copy with four lines of 2258277193 renamed")
+    whole = captions.read_bytes().replace(b'"type": "captions",', b"", 1).rstrip(b"\n")
+    (tmp_path / captions.name).write_bytes(whole)
+    lines = tokens.read_bytes().replace(b"2258277193_586949ec62.jpg#", b"2258277193_586949ec62.jpg.1#")
+    (tmp_path / tokens.name).write_bytes(lines)
+    assert (len(whole), len(lines)) == (3_872_473, 3_395_237)
+    for name in (captions.name, tokens.name):
+        assert published.checksum(tmp_path / name).endswith(", as published")

@@ -28,6 +28,10 @@ def test_real_annotations() -> None:
         listed = (REAL / "splits" / name).read_text().split()
         assert [record.image for record in by_split[split]] == listed
     assert found.notes == (
+        "Flickr8k.token.txt: sha256 9b8608b02da90405, a known copy with four lines of 2258277193 renamed",
+        "Flickr_8k.trainImages.txt: sha256 e330ddd5156a4c2d, as published",
+        "Flickr_8k.devImages.txt: sha256 18ba829f47f6df1c, as published",
+        "Flickr_8k.testImages.txt: sha256 c0924146c131458c, as published",
         "Flickr8k.token.txt: 5 lines of images that do not exist left out: "
         "2258277193_586949ec62.jpg.1, 2258277193_586949ec62.jpg",
         "91 captioned images in no split left out",
@@ -124,16 +128,26 @@ def test_all_faults_between_the_files_at_once(small: Path) -> None:
         Flickr8k(strict=False).annotations(small)
     assert sorted(caught.value.problems) == sorted(
         [
-            "b.jpg: named in Flickr_8k.trainImages.txt, no such file in Flicker8k_Dataset/",
+            "4 images of 7 have no file in Flicker8k_Dataset/: b.jpg, new.jpg, ../x.jpg, g.jpg",
+            "2 images of 7 have no caption in Flickr8k.token.txt: new.jpg, ../x.jpg",
             "d.jpg: stands in Flickr_8k.trainImages.txt and in Flickr_8k.testImages.txt",
-            "new.jpg: named in Flickr_8k.trainImages.txt, no such file in Flicker8k_Dataset/",
-            "new.jpg: named in Flickr_8k.trainImages.txt, without caption in Flickr8k.token.txt",
-            "../x.jpg: named in Flickr_8k.trainImages.txt, no such file in Flicker8k_Dataset/",
-            "../x.jpg: named in Flickr_8k.trainImages.txt, without caption in Flickr8k.token.txt",
-            "g.jpg: named in Flickr_8k.testImages.txt, no such file in Flicker8k_Dataset/",
             "g.jpg: its captions are numbered 0, 2",
         ]
     )
+
+
+def test_many_missing_images_are_one_problem_with_all_names_in_a_list(small: Path) -> None:
+    names = [f"{n}.jpg" for n in range(8)]
+    append(small / "Flickr8k_text" / LISTS["train"], "".join(f"{name}\n" for name in names).encode())
+    lines = "".join(f"{name}#{k}\tA dog .\n" for name in names for k in range(5))
+    append(small / "Flickr8k_text" / TOKENS, lines.encode())
+    with pytest.raises(DataError) as caught:
+        Flickr8k(strict=False).annotations(small)
+    assert caught.value.problems == (
+        "8 images of 12 have no file in Flicker8k_Dataset/: 0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, ...",
+    )
+    assert caught.value.lists["missing-images"] == tuple(names)
+    assert caught.value.lists["in-no-split"] == ("e.jpg",)
 
 
 def test_what_is_missing_is_listed_whole(tmp_path: Path) -> None:
