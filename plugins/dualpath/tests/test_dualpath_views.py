@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from harness_dualpath.views import DRAWS, Views, views_of
 
 
-def views(**parameters: float) -> Views:
+def views(**parameters: Any) -> Views:
     return Views(height=32, width=32, interpolation="bilinear", **parameters)
 
 
@@ -102,3 +104,58 @@ def test_the_data_config_sets_size_and_filter() -> None:
     found = views_of(config)
     assert (found.height, found.width, found.interpolation) == (48, 64, "bicubic")
     assert found.test(ramp(30, 30)).shape == (3, 48, 64)
+
+
+def test_an_exact_crop_is_a_window_of_the_stored_image() -> None:
+    stored = np.random.default_rng(0).integers(0, 256, (37, 50, 3), dtype=np.uint8)  # 32 x 256/224 is 37
+    cut = views(crop="exact", flip=0.5)
+    pixels = torch.from_numpy(stored).permute(2, 0, 1)
+    for x, y, top, left in ((0.0, 0.0, 0, 0), (0.9999999, 0.9999999, 5, 18), (0.5, 0.5, 3, 9)):
+        window = pixels[:, top : top + 32, left : left + 32]
+        assert torch.equal(cut.random(stored, [0.3, 0.3, x, y, 0.7]), window)
+        assert torch.equal(cut.random(stored, [0.3, 0.3, x, y, 0.3]), window.flip(2))
+    # What a view shares with the cache could be written to.
+    cut.random(stored, [0, 0, 0, 0, 0.7]).zero_()
+    assert stored.any()
+
+
+def test_an_exact_crop_of_another_size_is_cut_from_the_scaled_image() -> None:
+    raw = ramp(300, 400)
+    raw.flags.writeable = False
+    cut = views(crop="exact")
+    whole = cut.whole(raw)
+    assert torch.equal(cut.random(raw, [0, 0, 0.5, 0.5, 0.9]), whole[:, 3:35, 9:41])
+
+
+@pytest.mark.parametrize("shape", [(375, 500), (96, 96), (37, 50)])
+def test_torch_scales_as_pillow_does(shape: tuple[int, int]) -> None:
+    raw = ramp(*shape)
+    raw.flags.writeable = False
+    for name in ("bilinear", "bicubic"):
+        plain = Views(height=32, width=32, interpolation=name)
+        fast = Views(height=32, width=32, interpolation=name, resize="torch")
+        for view in ("test", "whole"):
+            a, b = getattr(plain, view)(raw), getattr(fast, view)(raw)
+            assert a.shape == b.shape
+            assert a.stride() == b.stride()
+            # A crop of whole pixels moves the ramp by less than a pixel.
+            assert (a.int() - b.int()).abs().max() <= 2 + 255 / min(shape)
+        for flip in (0.1, 0.9):
+            a, b = plain.random(raw, [0.2, 0.3, 0.4, 0.6, flip]), fast.random(raw, [0.2, 0.3, 0.4, 0.6, flip])
+            assert a.shape == b.shape == (3, 32, 32)
+            assert a.stride() == b.stride()
+
+
+def test_new_parameters_leave_the_address_of_cached_features() -> None:
+    assert "crop=" not in views().key
+    assert "resize=" not in views().key
+    assert "crop=exact" in views(crop="exact").key
+    assert "resize=torch" in views(resize="torch").key
+
+
+@pytest.mark.parametrize("wrong", [{"crop": "window"}, {"resize": "opencv"}])
+def test_names_of_ways_are_checked(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong.values()))):
+        views(**wrong)
+    with pytest.raises(ValueError, match="set resize: pillow"):
+        Views(height=32, width=32, interpolation="lanczos", resize="torch")

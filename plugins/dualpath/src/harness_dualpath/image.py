@@ -44,7 +44,7 @@ class ImageCNN(nn.Module):
             a fixed number; pixels are augmented anew in every epoch.
         test_views: what val and test images are embedded from: ``centre``, one view; ``whole``, as in the paper: the
             whole image and its mirror, the head at every position of the feature map, summed.
-        test_crop, crop_size, crop_aspect, flip: see `harness_dualpath.views.Views`.
+        test_crop, crop_size, crop_aspect, flip, crop, resize: see `harness_dualpath.views.Views`.
         stored_scale: shorter side of the images that the harness decodes once for a stage that reads pixels, as part
             of a view's longer side, at least 1: 256 pixels for views of 224, as in the authors' code. ``None``:
             nothing is stored, and views are cut from the image as it is, decoded every time.
@@ -77,6 +77,8 @@ class ImageCNN(nn.Module):
         crop_size: float = 0.8,
         crop_aspect: float = 4 / 3,
         flip: float = 0.5,
+        crop: Literal["scaled", "exact"] = "scaled",
+        resize: Literal["pillow", "torch"] = "pillow",
         stored_scale: float | None = WHOLE,
     ) -> None:
         super().__init__()
@@ -95,7 +97,13 @@ class ImageCNN(nn.Module):
         config = data_config(self.backbone)
         try:
             self.views = views_of(
-                config, test_crop=test_crop, crop_size=crop_size, crop_aspect=crop_aspect, flip=flip
+                config,
+                test_crop=test_crop,
+                crop_size=crop_size,
+                crop_aspect=crop_aspect,
+                flip=flip,
+                crop=crop,
+                resize=resize,
             )
             features = width(self.backbone)
             hidden = features if hidden is None else hidden

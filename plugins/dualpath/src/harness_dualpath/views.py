@@ -6,20 +6,23 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import PIL
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 
 DRAWS = 5
 """Uniform numbers in [0, 1) that one random view takes: aspect, size, x, y, flip."""
+
+_MODES = {"bilinear": "bilinear", "bicubic": "bicubic"}
+"""Filters that torch has, too."""
 
 WHOLE = 256 / 224
 """Shorter side of a whole image at test time, as part of a view's."""
@@ -36,6 +39,11 @@ class Views:
         crop_size: smallest size of a random crop, as part of the largest box that fits, in (0, 1].
         crop_aspect: widest aspect of a random crop relative to the view's, at least 1; the narrowest is 1 over it.
         flip: probability of a mirrored random view.
+        crop: ``scaled`` cuts a random part and scales it to a view; ``exact`` cuts a window of the view's very size
+            from the image scaled to `WHOLE` times it, as in the authors' code: nothing is scaled where the image is
+            stored so. Then `crop_size` and `crop_aspect` say nothing.
+        resize: ``pillow``, or ``torch``, whose filters are as wide and some four times as fast; its pixels differ
+            from Pillow's by 2 of 255 at most, in less than 1 % of all. The crop is then of whole pixels.
 
     Raises:
         ValueError: if one of them is out of its range.
@@ -48,6 +56,8 @@ class Views:
     crop_size: float = 0.8
     crop_aspect: float = 4 / 3
     flip: float = 0.5
+    crop: Literal["scaled", "exact"] = "scaled"
+    resize: Literal["pillow", "torch"] = "pillow"
 
     def __post_init__(self) -> None:
         for name in ("test_crop", "crop_size"):
@@ -57,11 +67,19 @@ class Views:
             raise ValueError(f"crop_aspect is {self.crop_aspect}, not at least 1")
         if not 0 <= self.flip <= 1:
             raise ValueError(f"flip is {self.flip}, not in [0, 1]")
+        if self.crop not in ("scaled", "exact"):
+            raise ValueError(f"crop is {self.crop!r}, not 'scaled' or 'exact'")
+        if self.resize not in ("pillow", "torch"):
+            raise ValueError(f"resize is {self.resize!r}, not 'pillow' or 'torch'")
+        if self.resize == "torch" and self.interpolation not in _MODES:
+            raise ValueError(f"torch has no filter {self.interpolation!r}; set resize: pillow")
 
     @property
     def key(self) -> str:
         """Name all that changes the pixels of a view."""
-        fields = " ".join(f"{name}={value}" for name, value in vars(self).items())
+        # Features that were cached before these were parameters keep their address.
+        plain = {"crop": "scaled", "resize": "pillow"}
+        fields = " ".join(f"{name}={value}" for name, value in vars(self).items() if plain.get(name) != value)
         return f"{fields} pillow={PIL.__version__}"
 
     def seen(self, *, whole: bool) -> str:
@@ -89,7 +107,7 @@ class Views:
         least_height, least_width = round(self.height * WHOLE), round(self.width * WHOLE)
         scale = max(least_height / height, least_width / width)
         size = max(round(width * scale), least_width), max(round(height * scale), least_height)
-        return _tensor(Image.fromarray(raw).resize(size, self._filter))
+        return self._resized(raw, size, None)
 
     def random(self, raw: Pixels, draws: Sequence[float]) -> Tensor:
         """Return a random view, (3, height, width) uint8.
@@ -100,6 +118,8 @@ class Views:
             draws: `DRAWS` numbers in [0, 1).
         """
         aspect, size, x, y, flip = draws
+        if self.crop == "exact":
+            return self._window(raw, x, y, mirrored=flip < self.flip)
         smallest = self.crop_size**2
         log_aspect = (2 * aspect - 1) * math.log(self.crop_aspect)
         box = self._box(raw, log_aspect, math.sqrt(smallest + size * (1 - smallest)), x, y)
@@ -124,22 +144,54 @@ class Views:
         left, top = x * (width - crop_width), y * (height - crop_height)
         return left, top, min(left + crop_width, width), min(top + crop_height, height)
 
+    def _window(self, raw: Pixels, x: float, y: float, *, mirrored: bool) -> Tensor:
+        """Cut a window of the view's size; of an image that is stored at its size nothing is scaled."""
+        least = round(self.height * WHOLE), round(self.width * WHOLE)
+        stored = all(side >= wanted for side, wanted in zip(raw.shape, least, strict=False))
+        fits = stored and any(side == wanted for side, wanted in zip(raw.shape, least, strict=False))
+        image = _shared(raw) if fits else self.whole(raw)
+        top = min(int(y * (image.shape[1] - self.height + 1)), image.shape[1] - self.height)
+        left = min(int(x * (image.shape[2] - self.width + 1)), image.shape[2] - self.width)
+        view = image[:, top : top + self.height, left : left + self.width]
+        return view.flip(2) if mirrored else view.clone(memory_format=torch.preserve_format)
+
     def _cut(self, raw: Pixels, box: Box, *, mirrored: bool) -> Tensor:
-        image = Image.fromarray(raw).resize((self.width, self.height), self._filter, box=box)
-        if mirrored:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return _tensor(image)
+        view = self._resized(raw, (self.width, self.height), box)
+        return view.flip(2) if mirrored else view
+
+    def _resized(self, raw: Pixels, size: tuple[int, int], box: Box | None) -> Tensor:
+        """Scale a box of an image, or all of it, to (width, height)."""
+        if self.resize == "pillow":
+            return _tensor(Image.fromarray(raw).resize(size, self._filter, box=box))
+        if box is not None:
+            left, top, right, bottom = (
+                math.floor(box[0]),
+                math.floor(box[1]),
+                math.ceil(box[2]),
+                math.ceil(box[3]),
+            )
+            raw = raw[top:bottom, left:right]
+        image = _shared(raw).unsqueeze(0)
+        mode = _MODES[self.interpolation]
+        scaled = nn.functional.interpolate(image, (size[1], size[0]), mode=mode, antialias=True)
+        # In memory as Pillow's are, so that a batch of either is convolved alike.
+        return scaled.contiguous(memory_format=torch.channels_last)[0]
 
     @property
     def _filter(self) -> Image.Resampling:
         return Image.Resampling[self.interpolation.upper()]
 
 
+def _shared(raw: Pixels) -> Tensor:
+    """Return pixels as (3, height, width) over the same memory; of memory that is read only, over a copy."""
+    return torch.from_numpy(raw if raw.flags.writeable else raw.copy()).permute(2, 0, 1)
+
+
 def _tensor(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def views_of(config: Mapping[str, Any], **settings: float) -> Views:
+def views_of(config: Mapping[str, Any], **settings: Any) -> Views:
     """Build the views that a backbone's timm data config asks for."""
     _, height, width = config["input_size"]
     name = str(config["interpolation"])
