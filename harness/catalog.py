@@ -9,7 +9,7 @@ import os
 import re
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from types import MappingProxyType, ModuleType
 from typing import Any, get_args
@@ -111,6 +111,10 @@ class Catalog:
             problems=tuple(loading.problems),
             components=MappingProxyType(loading.components),
         )
+
+    def plain(self) -> Catalog:
+        """Return it in types that another process can be sent."""
+        return replace(self, components=dict(self.components))
 
     def entries(self, kind: Kind) -> tuple[Entry, ...]:
         """Return the components of a kind, by name."""
@@ -296,7 +300,7 @@ def _check_spec(hook: str, spec: Any, expected: type[Spec]) -> None:
         and isinstance(spec.sample, Mapping)
     )
     if isinstance(spec, DatasetSpec):
-        right = right and isinstance(spec.embedded, bool)
+        right = right and isinstance(spec.embedded, bool) and isinstance(spec.example, str)
     if isinstance(spec, EncoderSpec):
         right = right and spec.modality in ("image", "text")
     if isinstance(spec, EvaluatorSpec):

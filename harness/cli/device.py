@@ -25,23 +25,31 @@ def check_device(wanted: str) -> None:
         )
 
 
-def find_device(wanted: str) -> str:
+def find_device(wanted: str, devices: int = 1) -> str:
     """Return the device: ``auto`` is the first accelerator that is there, else the CPU.
+
+    Args:
+        devices: how many of them there must be; a CPU is any number.
 
     Raises:
         InputError: if it is not there.
     """
     import torch
 
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "auto":
+        wanted = "cuda" if there else "cpu"
+    if wanted != "cpu" and devices > max(there, 1):
+        raise InputError(
+            f"--devices asks for {devices} GPUs, and {there} are there",
+            hint="Lower --devices, or see `harness doctor`.",
+        )
     if wanted != "cpu" and int(wanted.partition(":")[2] or 0) >= there:
         raise InputError(f"device {wanted!r} is not there", hint="Use --device cpu, or see `harness doctor`.")
     return wanted
 
 
-def device_for(wanted: str, plan: Plan, home: Path, *, force: bool = False) -> str:
+def device_for(wanted: str, plan: Plan, home: Path, *, force: bool = False, devices: int = 1) -> str:
     """Return the device for a plan; one that is stored whole needs no torch to find out.
 
     Raises:
@@ -51,7 +59,7 @@ def device_for(wanted: str, plan: Plan, home: Path, *, force: bool = False) -> s
 
     if not force and all(Store(home).finished(run.fingerprint) for run in plan.runs):
         return "cpu"
-    return find_device(wanted)
+    return find_device(wanted, devices)
 
 
 def check_numerics(precision: str, compiled: str) -> None:

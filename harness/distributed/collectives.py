@@ -51,7 +51,7 @@ class _Gather(torch.autograd.Function):
 
 def gather(own: Tensor, share: Share) -> Tensor:
     """Return the rows of all processes, (total, ...), in order; the gradient comes back to one's own."""
-    gathered: Tensor = _Gather.apply(own, share)  # type: ignore[no-untyped-call]
+    gathered: Tensor = _Gather.apply(own, share)
     return gathered
 
 
@@ -64,10 +64,10 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> Tensor:
-        return _Sum.apply(gradients[0])  # type: ignore[no-any-return, no-untyped-call]
+        return total(gradients[0])
 
 
 def total(own: Tensor) -> Tensor:
     """Return the sum over processes, with gradient."""
-    summed: Tensor = _Sum.apply(own)  # type: ignore[no-untyped-call]
+    summed: Tensor = _Sum.apply(own)
     return summed

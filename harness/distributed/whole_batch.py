@@ -121,7 +121,7 @@ def _batch_norm(
         from torch.nn.modules._functions import SyncBatchNorm
 
         group = dist.group.WORLD
-        normal: Tensor = SyncBatchNorm.apply(  # type: ignore[no-untyped-call]
+        normal: Tensor = SyncBatchNorm.apply(
             input, weight, bias, mean, var, eps, momentum, group, dist.get_world_size()
         )
         return normal

@@ -142,7 +142,7 @@ def _pixels(
     if size is not None:
         tell = teller(progress, split.name, workspace, "decode")
         decoded = load_decoded(workspace.home, dataset, split.records, size=size, progress=tell)
-    workers = 0 if workspace.threads < 3 else workspace.threads // 2
+    workers = 0 if workspace.own_threads < 3 else workspace.own_threads // 2
     return PixelInputs(dataset, split, model.image, device=workspace.device, workers=workers, decoded=decoded)
 
 

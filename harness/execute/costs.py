@@ -106,7 +106,7 @@ def known_costs(store: Store, workspace: Workspace, wanted: Collection[str]) -> 
     """
     if not wanted:
         return {}
-    here = hardware(workspace.device, workspace.threads)
+    here = hardware(workspace.device, workspace.threads, workspace.devices)
     found: dict[str, list[tuple[Result, Cost]]] = {}
     prepared: dict[str, float] = {}
     for fingerprint in store.fingerprints():

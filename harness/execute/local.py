@@ -9,9 +9,9 @@ from typing import Literal
 
 from harness.durable import Waiting, hold
 from harness.errors import Interrupted
+from harness.execute.devices import perform
 from harness.execute.failure import Failure, record, release
 from harness.execute.outcome import Listener, Outcome, Workspace
-from harness.execute.run import perform
 from harness.execute.score import score
 from harness.plan import Cell, Plan, RunSpec
 from harness.store import Result, Store

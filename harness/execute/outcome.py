@@ -26,6 +26,8 @@ class Workspace:
         catalog: the installed plugins.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         threads: CPU threads of a run; part of what makes figures equal to the bit.
+        devices: how many processes share a run, each with a device and its part of the threads; figures differ by
+            rounding.
         compile: backend of torch.compile for the steps of training; empty compiles nothing.
         command: the command line, for the record.
         revision: source revision, for the record.
@@ -37,10 +39,16 @@ class Workspace:
     catalog: Catalog
     device: str
     threads: int
+    devices: int = 1
     compile: str = ""
     command: str = ""
     revision: str = ""
     stopping: Callable[[], int] = _never
+
+    @property
+    def own_threads(self) -> int:
+        """CPU threads of one process."""
+        return max(self.threads // self.devices, 1)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

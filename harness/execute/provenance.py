@@ -41,14 +41,15 @@ def versions(plugins: dict[str, str]) -> dict[str, str]:
     return found | plugins
 
 
-def hardware(device: str, threads: int) -> str:
-    """Return one line: processor, threads, and the accelerator if one is used."""
+def hardware(device: str, threads: int, devices: int = 1) -> str:
+    """Return one line: processor, threads, and the accelerators if any is used, or the processes if several are."""
     line = f"{_processor()}, {threads} threads"
     if device.startswith("cuda"):
         import torch
 
-        line += f", {torch.cuda.get_device_name(device)}"
-    return line
+        times = f"{devices} x " if devices > 1 else ""
+        return f"{line}, {times}{torch.cuda.get_device_name(device)}"
+    return f"{line}, {devices} processes" if devices > 1 else line
 
 
 def _processor() -> str:

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from harness.data import OpenDataset, open_dataset
+from harness.distributed import ALONE, Team
 from harness.errors import TrainingError
 from harness.evaluate import EMBEDDINGS, RANKS, embed, rank, write_embeddings, write_ranks
 from harness.execute.assemble import build_model, frozen_part, inherit, open_galleries
 from harness.execute.efficiency import efficiency
 from harness.execute.outcome import Listener, Workspace
+from harness.execute.pretrained import Progress
 from harness.execute.provenance import PeakMemory, hardware, versions
 from harness.execute.settings import settle
 from harness.model import Model, matches
 from harness.passport import passport, protocol
 from harness.plan import Part, RunSpec
-from harness.protocols import SPLITS, Informing, Split
+from harness.protocols import SPLITS, FrozenPart, Informing, Split
 from harness.ranking import collapsed, rsum
 from harness.specs import Kind
 from harness.step import Numerics
@@ -28,8 +30,13 @@ from harness.task import Task, Trained
 from harness.train import train
 
 
-def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listener) -> Result:
+def perform(
+    spec: RunSpec, workspace: Workspace, store: Store, listener: Listener, team: Team = ALONE
+) -> Result:
     """Train one run, or resume it, and store it; evaluators come afterwards, see `harness.execute.score`.
+
+    Args:
+        team: the processes that share its training; this is the first of them.
 
     Raises:
         HarnessError: of any kind; what was stored earlier is untouched.
@@ -39,19 +46,7 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listene
     started, memory = time.monotonic(), PeakMemory(workspace.device)
     dataset = open_dataset(spec.dataset, workspace.data, workspace.catalog)
     splits = {name: dataset.split(name, spec.limit) for name in SPLITS}
-    model = build_model(spec, workspace, dataset, splits["train"], listener.progress)
-    inherited = store.weights(spec.parent) if spec.parent is not None else {}
-    if inherited:
-        inherit(model, inherited)
-    frozen = tuple(spec.stage.freeze)
-    part = frozen_part(spec, model)
-    # A cached frozen part is told by its address and need not be stored with every run. All else is: what a
-    # parent trained, and what batch statistics may still change.
-    unsaved = tuple(
-        name
-        for name in model.steady(frozen)
-        if part is not None and name.startswith("image.") and name not in inherited
-    )
+    model, part, unsaved = start_model(spec, workspace, dataset, splits["train"], store, listener.progress)
     galleries = open_galleries(spec, workspace, dataset, splits, model, part, listener.progress)
     ready = time.monotonic()
 
@@ -81,6 +76,7 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listene
             note=listener.note,
             stopping=workspace.stopping,
             numerics=Numerics(precision=spec.precision, compile=workspace.compile),
+            team=team,
         )
     )
     listener.progress("test", 0, 1, "")
@@ -94,7 +90,7 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listene
         )
     ranking = rank(test.split, *embedded)
     listener.progress("test", 1, 1, "")
-    cost = _cost(model, frozen, trained)
+    cost = _cost(model, tuple(spec.stage.freeze), trained)
     cost |= {"prepare_seconds": ready - started, "test_seconds": time.monotonic() - begun}
     cost["peak_memory_bytes"] = memory.bytes()
     cost |= _efficiency(model, dataset, test.split, workspace.device, listener)
@@ -143,6 +139,29 @@ def _efficiency(
         return {}
 
 
+def start_model(
+    spec: RunSpec, workspace: Workspace, dataset: OpenDataset, split: Split, store: Store, progress: Progress
+) -> tuple[Model, FrozenPart | None, tuple[str, ...]]:
+    """Build the model of a run as it starts: from its seed, and from its parent's weights.
+
+    Returns:
+        With it, the frozen part whose output may be cached, and the names of weights that need not be stored.
+    """
+    model = build_model(spec, workspace, dataset, split, progress)
+    inherited = store.weights(spec.parent) if spec.parent is not None else {}
+    if inherited:
+        inherit(model, inherited)
+    part = frozen_part(spec, model)
+    # A cached frozen part is told by its address and need not be stored with every run. All else is: what a
+    # parent trained, and what batch statistics may still change.
+    unsaved = tuple(
+        name
+        for name in model.steady(tuple(spec.stage.freeze))
+        if part is not None and name.startswith("image.") and name not in inherited
+    )
+    return model, part, unsaved
+
+
 def _notes(model: Model) -> list[str]:
     """Return what the encoders have to report of their inputs, such as captions without a known word."""
     notes = []
@@ -176,8 +195,9 @@ def _provenance(spec: RunSpec, workspace: Workspace) -> dict[str, Any]:
     entries = [workspace.catalog.find(kind, part.use) for kind, group in parts.items() for part in group]
     return {
         "versions": versions({entry.distribution: entry.version for entry in entries}),
-        "hardware": hardware(workspace.device, workspace.threads),
+        "hardware": hardware(workspace.device, workspace.threads, workspace.devices),
         "device": workspace.device,
+        "devices": workspace.devices,
         "threads": workspace.threads,
         "precision": spec.precision,
         "compile": workspace.compile,

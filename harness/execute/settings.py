@@ -9,7 +9,7 @@ def settle(workspace: Workspace) -> None:
     """Set threads, default type, gradients and precision: a component that ran earlier may have turned them."""
     import torch
 
-    torch.set_num_threads(workspace.threads)
+    torch.set_num_threads(workspace.own_threads)
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
     # No TF32: float32 is to mean it on a GPU, too.

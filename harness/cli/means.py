@@ -1,0 +1,123 @@
+"""With what `harness run` executes a plan: devices, threads, this process or a cluster."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.console import say
+from harness.cli.device import check_device, check_numerics, device_for
+from harness.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+    from harness.cli.options import Place
+    from harness.execute import Outcome
+    from harness.plan import Plan
+
+EXECUTORS = ("local", "ray")
+
+Devices = Annotated[
+    int,
+    typer.Option("--devices", min=1, help="GPUs (on a CPU, processes) that share each batch of a run."),
+]
+Executor = Annotated[
+    str, typer.Option("--executor", help="local, or ray: runs side by side on a cluster, or on this machine.")
+]
+Address = Annotated[
+    str,
+    typer.Option(
+        "--address",
+        help="Of a running Ray cluster (else $RAY_ADDRESS, else one is started here).",
+        show_default=False,
+    ),
+]
+
+
+class Stopper:
+    """Turns the first SIGINT or SIGTERM into a checkpoint and a clean end, the second into an end at once."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+
+    def install(self) -> None:
+        """Take over both signals."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.signal:
+            raise KeyboardInterrupt
+        self.signal = number
+        say("stopping at the next checkpoint; once more to stop at once", style="yellow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What the command line asks a plan to be executed with; the options tell what each is."""
+
+    device: str = "auto"
+    devices: int = 1
+    precision: str = "32-true"
+    compile: str = ""
+    threads: int | None = None
+    executor: str = "local"
+    address: str = ""
+    force: bool = False
+    fail_fast: bool = False
+
+    def check(self) -> None:
+        """Refuse what cannot be; nothing heavy is loaded.
+
+        Raises:
+            InputError: names the option.
+        """
+        check_device(self.device)
+        check_numerics(self.precision, self.compile)
+        if self.devices > 1 and ":" in self.device:
+            raise InputError(
+                f"--device {self.device} is one device, and --devices asks for {self.devices}",
+                hint="Use --device cuda; CUDA_VISIBLE_DEVICES says which.",
+            )
+        if self.devices > 1 and self.compile:
+            raise InputError(
+                f"--compile {self.compile} works on one device only", hint="Leave out --compile or --devices."
+            )
+        if self.executor not in EXECUTORS:
+            raise InputError(f"no executor {self.executor!r}{nearest(self.executor, EXECUTORS)}")
+        if self.address and self.executor != "ray":
+            raise InputError("--address is of a Ray cluster", hint="Add --executor ray.")
+
+    def execute(self, plan: Plan, catalog: Catalog, where: Place) -> tuple[Outcome, ...]:
+        """Execute a plan, with progress on standard error; a signal becomes the exit code that shells give it."""
+        from harness.cli.progress import Watcher
+        from harness.errors import Interrupted
+        from harness.execute import Workspace, execute
+        from harness.execute.provenance import default_threads, source_revision
+
+        stopper = Stopper()
+        stopper.install()
+        workspace = Workspace(
+            home=where.home,
+            data=where.data,
+            catalog=catalog,
+            device=device_for(self.device, plan, where.home, force=self.force, devices=self.devices),
+            threads=self.threads or default_threads(),
+            devices=self.devices,
+            compile=self.compile,
+            command=shlex.join(["harness", *sys.argv[1:]]),
+            revision=source_revision(),
+            stopping=lambda: stopper.signal,
+        )
+        try:
+            with Watcher() as watcher:
+                return execute(plan, workspace, listener=watcher, force=self.force, fail_fast=self.fail_fast)
+        except Interrupted as stop:
+            say("stopped; the same command goes on from the last checkpoint", style="yellow")
+            raise typer.Exit(128 + stop.signal) from stop
