@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.console import emit, say
-from harness.cli.device import check_device, check_numerics, device_for
+from harness.cli.console import emit
+from harness.cli.means import Devices, Means
 from harness.cli.options import (
     Compile,
     Dataset,
@@ -47,30 +43,13 @@ FailFast = Annotated[
 ]
 
 
-class Stopper:
-    """Turns the first SIGINT or SIGTERM into a checkpoint and a clean end, the second into an end at once."""
-
-    def __init__(self) -> None:
-        self.signal = 0
-
-    def install(self) -> None:
-        """Take over both signals."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self)
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.signal:
-            raise KeyboardInterrupt
-        self.signal = number
-        say("stopping at the next checkpoint; once more to stop at once", style="yellow")
-
-
 def run(
     matrix: Matrix = "ablations",
     dataset: Dataset = None,
     only: Only = None,
     seed: Seed = None,
     device: Device = "auto",
+    devices: Devices = 1,
     precision: Precision = "32-true",
     compiled: Compile = "",
     limit: Limit = None,
@@ -87,8 +66,16 @@ def run(
     from harness.cli.plan import missing_json, plan_json, print_missing, print_plan
     from harness.cli.summary import Asked, cell_json, print_summary
 
-    check_device(device)
-    check_numerics(precision, compiled)
+    means = Means(
+        device=device,
+        devices=devices,
+        precision=precision,
+        compile=compiled,
+        threads=threads,
+        force=force,
+        fail_fast=fail_fast,
+    )
+    means.check()
     where = place(home)
     registry, catalog = load_registry(), load_catalog(strict)
     plan = load_plan(
@@ -113,6 +100,7 @@ def run(
         options={
             "limit": limit,
             "device": None if device == "auto" else device,
+            "devices": None if devices == 1 else devices,
             "precision": None if precision == "32-true" else precision,
             "compile": compiled,
             "threads": threads,
@@ -121,7 +109,7 @@ def run(
             "home": home,
         },
     )
-    outcomes = _execute(plan, catalog, where, device, threads, compiled, force, fail_fast)
+    outcomes = means.execute(plan, catalog, where)
     tables = _render(plan, outcomes, registry, where.home)
     if as_json:
         emit(
@@ -137,42 +125,6 @@ def run(
     print_missing(plan)
     if any(outcome.status == "failed" for outcome in outcomes):
         raise typer.Exit(1)
-
-
-def _execute(
-    plan: Plan,
-    catalog: Any,
-    where: Any,
-    device: str,
-    threads: int | None,
-    compiled: str,
-    force: bool,
-    fail_fast: bool,
-) -> tuple[Outcome, ...]:
-    from harness.cli.progress import Watcher
-    from harness.errors import Interrupted
-    from harness.execute import Workspace, execute
-    from harness.execute.provenance import default_threads, source_revision
-
-    stopper = Stopper()
-    stopper.install()
-    workspace = Workspace(
-        home=where.home,
-        data=where.data,
-        catalog=catalog,
-        device=device_for(device, plan, where.home, force=force),
-        threads=threads or default_threads(),
-        compile=compiled,
-        command=shlex.join(["harness", *sys.argv[1:]]),
-        revision=source_revision(),
-        stopping=lambda: stopper.signal,
-    )
-    try:
-        with Watcher() as watcher:
-            return execute(plan, workspace, listener=watcher, force=force, fail_fast=fail_fast)
-    except Interrupted as stop:
-        say("stopped; the same command goes on from the last checkpoint", style="yellow")
-        raise typer.Exit(128 + stop.signal) from stop
 
 
 def _render(plan: Plan, outcomes: Sequence[Outcome], registry: Registry, home: Path) -> list[Path]:
