@@ -324,11 +324,11 @@ def test_paths_are_told_without_detours_and_parameters_as_they_were_set(tmp_path
     ("value", "setting"),
     [
         ("all", "p=all"),
-        ("no", 'p="no"'),
+        ("true", 'p="true"'),
         ("1e3", 'p="1e3"'),
         (None, "p=null"),
         (0.5, "p=0.5"),
-        ([1], "p=[1]"),
+        ((1,), "p=[1]"),
     ],
 )
 def test_settings_are_read_as_they_are_written(value: object, setting: str) -> None:
