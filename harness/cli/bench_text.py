@@ -18,9 +18,10 @@ from harness.cli.bench_options import (
     print_group,
     workspace_of,
 )
+from harness.cli.completion import complete_encoder
 from harness.cli.console import emit, out, plain, say, table
 from harness.cli.device import check_device
-from harness.cli.options import Json, Strict, assignments, load_registry
+from harness.cli.options import Json, RegistryFile, Strict, assignments, load_registry
 
 if TYPE_CHECKING:
     from harness.bench.text_report import TextReport
@@ -36,6 +37,7 @@ Encoders = Annotated[
         help="A text encoder of registry.yaml, the one to compare with first; may be repeated "
         f"(default: {', '.join(ENCODERS)}).",
         show_default=False,
+        autocompletion=complete_encoder,
     ),
 ]
 Profile = Annotated[
@@ -81,6 +83,7 @@ def text(
     write: Write = False,
     strict: Strict = False,
     as_json: Json = False,
+    registry_file: RegistryFile = None,
 ) -> None:
     """Measure captions a second of text encoders in training and inference, and how much faster the first one is."""
     from harness.bench.text import TextBench, measure
@@ -88,7 +91,7 @@ def text(
     from harness.bench.text_report import read_text_report, text_summary
 
     check_device(device)
-    registry = load_registry()
+    registry = load_registry(registry_file)
     if source is not None:
         report = read_text_report(source)
     else:

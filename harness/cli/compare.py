@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli.completion import complete_evaluator, complete_run
 from harness.cli.console import emit, say
 from harness.cli.lookup import all_runs, one_of
-from harness.cli.options import Home, Json, Place, leaderboards, load_catalog, load_registry, place
+from harness.cli.options import (
+    Home,
+    Json,
+    Place,
+    RegistryFile,
+    leaderboards,
+    load_catalog,
+    load_registry,
+    place,
+)
 
 if TYPE_CHECKING:
     from harness.execute.compared import Asked
@@ -26,9 +37,15 @@ def compare(
             metavar="RUN",
             help="Fingerprint of a stored run or of a leaderboard row, or its first characters, as many as tell it "
             "from others; commas between seeds.",
+            autocompletion=complete_run,
         ),
     ],
-    b: Annotated[str, typer.Argument(metavar="RUN", help="The run or runs that it is compared with.")],
+    b: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="The run or runs that it is compared with.", autocompletion=complete_run
+        ),
+    ],
     figure: Annotated[
         str, typer.Option("--figure", help="What decides: rsum, or a recall as in i2t.recall@1.")
     ] = "rsum",
@@ -41,11 +58,15 @@ def compare(
     evaluator: Annotated[
         str | None,
         typer.Option(
-            "--evaluator", help="Compare the ranks that this evaluator counted.", show_default=False
+            "--evaluator",
+            help="Compare the ranks that this evaluator counted.",
+            show_default=False,
+            autocompletion=complete_evaluator,
         ),
     ] = None,
     queries: Annotated[int, typer.Option("--queries", min=0, help="Queries to print for each side.")] = 5,
     as_json: Json = False,
+    registry_file: RegistryFile = None,
     home: Home = None,
 ) -> None:
     """Print the paired difference of two runs with interval and p-value, and the queries that each wins."""
@@ -63,7 +84,7 @@ def compare(
             "--evaluator and --folds exclude each other", hint="The evaluator has folds of its own."
         )
     where = place(home)
-    runs = all_runs(where.home)
+    runs = all_runs(where.home, registry_file)
     names = sides_of(runs, a, b, seeds=seeds)
     sides = [[runs.read(name, evaluator=evaluator, folds=folds) for name in side] for side in names]
     for part in one_question([*sides[0], *sides[1]], evaluator):
@@ -72,15 +93,18 @@ def compare(
     samples = [[run.sample for run in side] for side in sides]
     found = test(*samples, figure=figure)
     wins = decided(*samples, figure=figure)
-    asked = _asked([*sides[0], *sides[1]], where) if queries else Asked()
-    standing = _standing(runs, names) if figure == "rsum" and folds == 1 and evaluator is None else []
+    asked = _asked([*sides[0], *sides[1]], where, registry_file) if queries else Asked()
+    standing = (
+        _standing(runs, names, registry_file) if figure == "rsum" and folds == 1 and evaluator is None else []
+    )
     if as_json:
         emit(_json(sides, found, wins, asked, standing, queries))
         return
     print_runs(sides)
     print_figures(samples)
     print_verdict(found, samples, standing, folds=folds, evaluator=evaluator)
-    print_wins(wins, asked, queries)
+    if found.differing:
+        print_wins(wins, asked, queries)
 
 
 def sides_of(runs: Runs, a: str, b: str, *, seeds: bool) -> list[list[str]]:
@@ -116,21 +140,21 @@ def _warn_of_mixtures(runs: Runs, sides: Sequence[Sequence[RankedRun]]) -> None:
             )
 
 
-def _asked(runs: Sequence[RankedRun], where: Place) -> Asked:
+def _asked(runs: Sequence[RankedRun], where: Place, registry_file: Path | None) -> Asked:
     """Return ids and captions, as far as they are at hand: a stored run has ids, its dataset the captions."""
     from harness.errors import HarnessError
     from harness.execute.compared import Asked, asked
 
     run = next((run for run in runs if run.caption_ids), runs[0])
     try:
-        return asked(run, where.data, load_catalog(False), load_registry())
+        return asked(run, where.data, load_catalog(False), load_registry(registry_file))
     except HarnessError as error:
         what = "their ids" if run.caption_ids else "their numbers"
         say(f"captions are shown by {what}: {error.args[0]}", style="yellow")
         return Asked(image_ids=run.image_ids, caption_ids=run.caption_ids)
 
 
-def _standing(runs: Runs, names: Sequence[Sequence[str]]) -> list[Standing]:
+def _standing(runs: Runs, names: Sequence[Sequence[str]], registry_file: Path | None) -> list[Standing]:
     """Return what the tables say of both, where they have both."""
     from harness.leaderboard import read_rows, standings
     from harness.leaderboard.pages import RESULTS
@@ -138,7 +162,7 @@ def _standing(runs: Runs, names: Sequence[Sequence[str]]) -> list[Standing]:
 
     if not all(run in runs.rows for side in names for run in side):
         return []
-    folder = leaderboards(load_registry())
+    folder = leaderboards(load_registry(registry_file))
     return standings(read_rows(folder / RESULTS), folder, names[0], names[1], evaluators=[EVALUATOR])
 
 

@@ -12,12 +12,17 @@ import typer
 
 from harness.cli.console import emit, out, say, table
 from harness.cli.figures import size
-from harness.cli.options import Home, Json, Strict, load_catalog, load_registry, place
+from harness.cli.options import Home, Json, RegistryFile, Strict, load_catalog, load_registry, place
 
 LIBRARIES = ("torch", "torchvision", "timm", "gensim", "pandas", "numpy", "pluggy", "rich", "tabulate")
 
 
-def doctor(as_json: Json = False, strict: Strict = False, home: Home = None) -> None:
+def doctor(
+    as_json: Json = False,
+    strict: Strict = False,
+    registry_file: RegistryFile = None,
+    home: Home = None,
+) -> None:
     """Report versions, devices, plugins, datasets, disk and threads; `harness leaks` examines data and runs."""
     import torch
 
@@ -41,7 +46,9 @@ def doctor(as_json: Json = False, strict: Strict = False, home: Home = None) -> 
         "threads": default_threads(),
         "plugins": [f"{p.distribution} {p.version}" for p in catalog.plugins],
         "problems": [f"{p.distribution} {p.version}: {p.message}" for p in catalog.problems],
-        "datasets": {entry.name: entry.state for entry in status(where.data, load_registry(), catalog)},
+        "datasets": {
+            entry.name: entry.state for entry in status(where.data, load_registry(registry_file), catalog)
+        },
         "home": str(where.home),
         "data": str(where.data),
         "free_bytes": free,

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli.completion import complete_run
 from harness.cli.console import emit, out, plain, say, table
 from harness.cli.lookup import find_run
-from harness.cli.options import Home, Json, Strict, load_catalog, place
+from harness.cli.options import Home, Json, RegistryFile, Strict, load_catalog, place, registry_path
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -26,7 +27,9 @@ WIDTH = 16
 
 
 def explain(
-    run: Annotated[str, typer.Argument(help="A run's fingerprint, or its first characters.")],
+    run: Annotated[
+        str, typer.Argument(help="A run's fingerprint, or its first characters.", autocompletion=complete_run)
+    ],
     image: Annotated[
         Path | None, typer.Option("--image", help="An image file of any size.", show_default=False)
     ] = None,
@@ -45,6 +48,7 @@ def explain(
     ] = None,
     as_json: Json = False,
     strict: Strict = False,
+    registry_file: RegistryFile = None,
     home: Home = None,
 ) -> None:
     """Score a caption with an image by a stored run, and again without each word: negative, the word mattered."""
@@ -66,7 +70,6 @@ def explain(
     from harness.execute.importance import importance
     from harness.execute.provenance import default_threads
     from harness.execute.restore import restore
-    from harness.registry import find_registry
 
     workspace = Workspace(
         home=where.home,
@@ -77,7 +80,7 @@ def explain(
     )
     # What a component prints is no output of ours: `--json` is read by programs.
     with contextlib.redirect_stdout(sys.stderr):
-        restored = restore(fingerprint, workspace, store, find_registry(Path.cwd()).parent)
+        restored = restore(fingerprint, workspace, store, registry_path(registry_file).parent)
         if pixels is None:
             record = _record(restored.dataset, image_id or "")
             pixels = restored.dataset.pixels(record)

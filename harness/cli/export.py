@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.completion import complete_run
 from harness.cli.console import emit, out, plain, say
-from harness.cli.options import Home, Json, Strict, leaderboards, load_catalog, load_registry, place
+from harness.cli.options import (
+    Home,
+    Json,
+    RegistryFile,
+    Strict,
+    leaderboards,
+    load_catalog,
+    load_registry,
+    place,
+)
 from harness.cli.scores import scales_of
 
 if TYPE_CHECKING:
@@ -22,7 +32,8 @@ def export(
     form: Annotated[str, typer.Option("--format", help="every-eval-ever or model-card.")],
     to: Annotated[Path, typer.Option("--to", help="Folder that the files are written to.")],
     runs: Annotated[
-        list[str] | None, typer.Argument(help="Fingerprints of runs, or their first characters.")
+        list[str] | None,
+        typer.Argument(help="Fingerprints of runs, or their first characters.", autocompletion=complete_run),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All stored runs that have figures.")] = False,
     called: Annotated[
@@ -33,6 +44,7 @@ def export(
     ] = "",
     strict: Strict = False,
     as_json: Json = False,
+    registry_file: RegistryFile = None,
     home: Home = None,
 ) -> None:
     """Write results with passport, versions, command and intervals, a file a run, for other people's collections."""
@@ -48,7 +60,7 @@ def export(
     chosen = _chosen(store, runs or (), every=every)
     if called and len(chosen) > 1:
         raise InputError(f"--as names one method, and these are {len(chosen)} runs")
-    titles, scales = _titles(), scales_of(load_catalog(strict))
+    titles, scales = _titles(registry_file), scales_of(load_catalog(strict))
     write = every_eval_ever if form == "every-eval-ever" else model_card
     written, failed = [], False
     for fingerprint in chosen:
@@ -93,9 +105,9 @@ def _chosen(store: Store, runs: Sequence[str], *, every: bool) -> list[str]:
     return found
 
 
-def _titles() -> dict[str, str]:
+def _titles(registry_file: Path | None) -> dict[str, str]:
     """Return the methods of the leaderboard rows by run."""
     from harness.leaderboard import read_rows
 
-    rows = read_rows(leaderboards(load_registry()) / "results.jsonl")
+    rows = read_rows(leaderboards(load_registry(registry_file)) / "results.jsonl")
     return {row.fingerprint: row.title for row in rows}

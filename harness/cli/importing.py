@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli.completion import complete_dataset, complete_evaluator
 from harness.cli.console import emit, out, plain, say, table
-from harness.cli.options import Home, Json, Strict, leaderboards, load_catalog, load_registry, place
+from harness.cli.options import (
+    Home,
+    Json,
+    RegistryFile,
+    Strict,
+    leaderboards,
+    load_catalog,
+    load_registry,
+    place,
+)
 
 if TYPE_CHECKING:
+    from harness.catalog import Catalog
     from harness.execute.imported import Imported
     from harness.store import Result
 
@@ -24,8 +35,10 @@ def import_file(
         typer.Argument(help="embeddings.safetensors or .npz, or ranks.parquet, with the ids of their rows."),
     ],
     method: Annotated[str, typer.Option("--as", help="Name of the method in tables.")],
-    from harness.catalog import Catalog
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="The dataset, prepared here.")],
+    dataset: Annotated[
+        str,
+        typer.Option("--dataset", "-d", help="The dataset, prepared here.", autocompletion=complete_dataset),
+    ],
     visual: Annotated[str, typer.Option("--visual", help="Its image path, for tables.")] = "",
     textual: Annotated[str, typer.Option("--textual", help="Its text path, for tables.")] = "",
     source: Annotated[
@@ -45,6 +58,7 @@ def import_file(
             "-e",
             help="An evaluator of registry.yaml; may be repeated. Without it, those of the experiments.",
             show_default=False,
+            autocompletion=complete_evaluator,
         ),
     ] = None,
     leaderboard: Annotated[
@@ -53,6 +67,7 @@ def import_file(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and score; store nothing.")] = False,
     strict: Strict = False,
     as_json: Json = False,
+    registry_file: RegistryFile = None,
     home: Home = None,
 ) -> None:
     """Score embeddings or ranks that another code wrote; ids are checked and order is never assumed."""
@@ -62,7 +77,7 @@ def import_file(
     from harness.execute.provenance import default_threads, source_revision
     from harness.store import Store
 
-    where, registry = place(home), load_registry()
+    where, registry = place(home), load_registry(registry_file)
     workspace = Workspace(
         home=where.home,
         data=where.data,

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import get_args
 
 from harness.cli.console import emit, out, say, table
-from harness.cli.options import Json, Strict, load_catalog, load_registry
+from harness.cli.options import Json, RegistryFile, Strict, load_catalog, load_registry
 
 
-def list_components(as_json: Json = False, strict: Strict = False) -> None:
+def list_components(
+    as_json: Json = False, strict: Strict = False, registry_file: RegistryFile = None
+) -> None:
     """List matrices, experiments, datasets and the components that plugins bring."""
     from harness.specs import Kind
 
-    catalog, registry = load_catalog(strict), load_registry()
+    catalog, registry = load_catalog(strict), load_registry(registry_file)
     components = [(kind, entry) for kind in get_args(Kind) for entry in catalog.entries(kind)]
     if as_json:
         emit(

@@ -7,19 +7,20 @@ from typing import Annotated
 import typer
 
 from harness.cli.console import out, plain, say
-from harness.cli.options import leaderboards, load_registry
+from harness.cli.options import RegistryFile, leaderboards, load_registry
 
 
 def leaderboard(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit 1 where a table is stale.")
     ] = False,
+    registry_file: RegistryFile = None,
 ) -> None:
     """Render leaderboards/*.md from leaderboards/results.jsonl and leaderboards/published/."""
     from harness.leaderboard import check as check_tables
     from harness.leaderboard import write
 
-    folder = leaderboards(load_registry())
+    folder = leaderboards(load_registry(registry_file))
     if check:
         stale = check_tables(folder)
         for line in stale:

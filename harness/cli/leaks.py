@@ -9,8 +9,9 @@ import typer
 from rich.text import Text
 
 from harness.cli.bar import Bar
+from harness.cli.completion import complete_dataset
 from harness.cli.console import emit, out, plain, say
-from harness.cli.options import Home, Json, Place, Strict, load_catalog, load_registry, place
+from harness.cli.options import Home, Json, Place, RegistryFile, Strict, load_catalog, load_registry, place
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -30,6 +31,7 @@ Datasets = Annotated[
         "-d",
         help="Examine this dataset and its runs only; may be repeated (default: all that are prepared).",
         show_default=False,
+        autocompletion=complete_dataset,
     ),
 ]
 Against = Annotated[
@@ -38,6 +40,7 @@ Against = Annotated[
         "--against",
         help="Look for test images in the train split of this dataset, or in a file with an image a line.",
         show_default=False,
+        autocompletion=complete_dataset,
     ),
 ]
 
@@ -47,6 +50,7 @@ def leaks(
     against: Against = None,
     as_json: Json = False,
     strict: Strict = False,
+    registry_file: RegistryFile = None,
     home: Home = None,
 ) -> None:
     """Find what test shares with train: images, near-duplicates, words, choices; exit code 1 where there is a leak."""
@@ -54,7 +58,7 @@ def leaks(
     from harness.leaks import leaks as leaks_of
     from harness.store import Store
 
-    where, catalog, registry = place(home), load_catalog(strict), load_registry()
+    where, catalog, registry = place(home), load_catalog(strict), load_registry(registry_file)
     parts = _parts(where, registry, catalog, [*(dataset or ()), *_names(against)])
     own = dataset or [name for name, part in parts.items() if not _embedded(part, catalog)]
     others = [_other(entry, parts, where, catalog) for entry in against or ()]

@@ -40,7 +40,7 @@ def one_of(known: list[str], text: str, where: str) -> str:
     raise InputError(f"no run {text!r} in {where}{nearest(text, known[:20])}", hint=hint)
 
 
-def all_runs(home: Path) -> Runs:
+def all_runs(home: Path, registry_file: Path | None) -> Runs:
     """Return the runs of a store and the rows of the leaderboards; damaged leaderboards are named and left out."""
     from harness.cli.console import say
     from harness.cli.options import leaderboards, load_registry
@@ -50,7 +50,7 @@ def all_runs(home: Path) -> Runs:
 
     store = Store(home)
     try:
-        return Runs(store, leaderboards(load_registry()))
+        return Runs(store, leaderboards(load_registry(registry_file)))
     except HarnessError as error:
         say(f"rows of the leaderboards are left out: {error.args[0]}", style="yellow")
         return Runs(store)

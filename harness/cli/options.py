@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli.completion import complete_dataset, complete_matrix
 from harness.cli.console import say
 
 if TYPE_CHECKING:
@@ -27,10 +28,32 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print JSON on standard output; messages go to standard error.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="A plugin that cannot be loaded is an error.")]
-Matrix = Annotated[str, typer.Option("--matrix", "-m", help="A matrix of registry.yaml, see `harness list`.")]
+RegistryFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--registry",
+        help="A registry file (else $HARNESS_REGISTRY, else registry.yaml here, above, or the installed one).",
+        show_default=False,
+    ),
+]
+Matrix = Annotated[
+    str,
+    typer.Option(
+        "--matrix",
+        "-m",
+        help="A matrix of registry.yaml, see `harness list`.",
+        autocompletion=complete_matrix,
+    ),
+]
 Dataset = Annotated[
     list[str] | None,
-    typer.Option("--dataset", "-d", help="Run on this dataset only; may be repeated.", show_default=False),
+    typer.Option(
+        "--dataset",
+        "-d",
+        help="Run on this dataset only; may be repeated.",
+        show_default=False,
+        autocompletion=complete_dataset,
+    ),
 ]
 Only = Annotated[
     list[str] | None,
@@ -96,11 +119,19 @@ def load_catalog(strict: bool) -> Catalog:
     return catalog
 
 
-def load_registry() -> Registry:
-    """Load the registry.yaml of this folder, of one above it, or the installed one."""
-    from harness.registry import Registry, find_registry
+def registry_path(file: Path | None = None) -> Path:
+    """Return the registry: option, environment, registry.yaml of this folder or above, the installed one."""
+    from harness.registry import find_registry
 
-    return Registry.load(find_registry(Path.cwd()))
+    named = file or os.environ.get("HARNESS_REGISTRY")
+    return Path(named).absolute() if named else find_registry(Path.cwd())
+
+
+def load_registry(file: Path | None = None) -> Registry:
+    """Load the registry that `registry_path` finds."""
+    from harness.registry import Registry
+
+    return Registry.load(registry_path(file))
 
 
 def leaderboards(registry: Registry) -> Path:

@@ -26,6 +26,7 @@ from harness.cli.options import (
     Only,
     Place,
     Precision,
+    RegistryFile,
     RequireAll,
     Seed,
     Strict,
@@ -60,6 +61,7 @@ def plan(
     require_all: RequireAll = False,
     strict: Strict = False,
     as_json: Json = False,
+    registry_file: RegistryFile = None,
     home: Home = None,
 ) -> None:
     """Print the cells of a matrix, their runs, what is stored, and an estimate of time and disk from measured steps."""
@@ -68,7 +70,7 @@ def plan(
     where = place(home)
     catalog = load_catalog(strict)
     made = load_plan(
-        load_registry(),
+        load_registry(registry_file),
         catalog,
         where,
         matrix=matrix,

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli.completion import complete_run
 from harness.cli.console import emit, out, plain, say, table
 from harness.cli.lookup import all_runs
-from harness.cli.options import Home, Json, place
+from harness.cli.options import Home, Json, RegistryFile, place
 from harness.cli.points import points, title_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def power(
             help="Two runs or leaderboard rows, by the first characters of their fingerprints, seeds with commas; "
             "without them, all pairs of methods in the store and the leaderboards.",
             show_default=False,
+            autocompletion=complete_run,
         ),
     ] = None,
     delta: Annotated[
@@ -50,6 +52,7 @@ def power(
         bool, typer.Option("--seeds", help="Add the runs that differ in the seed only.")
     ] = False,
     as_json: Json = False,
+    registry_file: RegistryFile = None,
     home: Home = None,
 ) -> None:
     """Say how many test images or seeds it takes to tell two methods apart that differ by --delta points."""
@@ -65,14 +68,18 @@ def power(
             raise InputError("--recall stands in place of runs, not beside them")
         test.by_recall(recall, captions, as_json)
         return
-    found = _of_runs(runs, figure, seeds, home) if runs else _of_all(figure, home)
+    found = (
+        _of_runs(runs, figure, seeds, home, registry_file) if runs else _of_all(figure, home, registry_file)
+    )
     if as_json:
         emit({**test.json, "galleries": [test.told(each) for each in found]})
         return
     test.print(found)
 
 
-def _of_runs(arguments: Sequence[str], figure: str, seeds: bool, home: Any) -> list[Spread]:
+def _of_runs(
+    arguments: Sequence[str], figure: str, seeds: bool, home: Any, registry_file: Any
+) -> list[Spread]:
     from harness.cli.compare import sides_of
     from harness.errors import InputError
     from harness.execute.compared import one_question
@@ -83,7 +90,7 @@ def _of_runs(arguments: Sequence[str], figure: str, seeds: bool, home: Any) -> l
             f"power takes two runs or none, not {len(arguments)}",
             hint="Seeds of one method go with commas: A1,A2 B1,B2",
         )
-    runs = all_runs(place(home).home)
+    runs = all_runs(place(home).home, registry_file)
     a, b = ([runs.read(run) for run in side] for side in sides_of(runs, *arguments, seeds=seeds))
     one_question([*a, *b])
     measured, _ = galleries(runs)
@@ -98,11 +105,11 @@ def _of_runs(arguments: Sequence[str], figure: str, seeds: bool, home: Any) -> l
     return [found]
 
 
-def _of_all(figure: str, home: Any) -> list[Spread]:
+def _of_all(figure: str, home: Any, registry_file: Any) -> list[Spread]:
     from harness.errors import InputError
     from harness.execute.spreads import spreads
 
-    runs = all_runs(place(home).home)
+    runs = all_runs(place(home).home, registry_file)
     found, left_out = spreads(runs, figure)
     for line in left_out:
         say(f"left out: {line}", style="yellow")
@@ -138,6 +145,7 @@ class _Test:
         needed = [images_needed(self.unit, sd, **self.levels) for sd in sds]
         return {
             "dataset": found.dataset,
+            "gallery": found.gallery,
             "images": found.images,
             "methods": found.methods,
             "pairs": len(found.sds),
@@ -155,13 +163,16 @@ class _Test:
     def print(self, galleries: Sequence[Spread]) -> None:
         """Print what it takes on each gallery, and what that rests on."""
         rows, seeds = [], []
+        names = [found.dataset for found in galleries]
         for found in galleries:
+            twice = names.count(found.dataset) > 1
+            name = f"{found.dataset}\n{found.gallery[:8]}" if twice else found.dataset
             told = self.told(found)
             needed, sd = told["images_needed"], told["sd_images"]
             several = told["pairs"] > 1
             rows.append(
                 [
-                    found.dataset,
+                    name,
                     f"{found.images:,}",
                     f"{told['pairs']:,}",
                     f"{sd['median']:.1f}" + (f"\n({sd['low']:.1f}–{sd['high']:.1f})" if several else ""),
@@ -173,7 +184,7 @@ class _Test:
             )
             if told["seeds_needed"] is not None:
                 methods = f"{told['methods_with_seeds']} of {found.methods}"
-                seeds.append([found.dataset, methods, f"{told['sd_seeds']:.2f}", f"{told['seeds_needed']:,}"])
+                seeds.append([name, methods, f"{told['sd_seeds']:.2f}", f"{told['seeds_needed']:,}"])
         columns = ["gallery", "images", "pairs", "sd an image", "images needed", "power now", "can tell now"]
         table(self.aim, columns, rows, numeric=1)
         if seeds:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli.completion import complete_dataset, complete_evaluator, complete_run
 from harness.cli.console import emit, out, plain, say, table
 from harness.cli.options import (
     Home,
     Json,
+    RegistryFile,
     Strict,
     assignments,
     leaderboards,
@@ -19,12 +21,12 @@ from harness.cli.options import (
     load_registry,
     place,
 )
+from harness.cli.scores import evaluators, in_order, units
 
 if TYPE_CHECKING:
-from harness.cli.scores import evaluators, in_order, units
+    from harness.catalog import Catalog
     from harness.execute.rescore import Figure, Rescored
     from harness.store import Store
-    from harness.catalog import Catalog
 
 SHOWN = 60
 """Figures that are printed."""
@@ -33,12 +35,19 @@ SHOWN = 60
 def rescore(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(help="Fingerprints of runs, or their first characters; all runs where none is given."),
+        typer.Argument(
+            help="Fingerprints of runs, or their first characters; all runs where none is given.",
+            autocompletion=complete_run,
+        ),
     ] = None,
     dataset: Annotated[
         list[str] | None,
         typer.Option(
-            "--dataset", "-d", help="Runs of this dataset only; may be repeated.", show_default=False
+            "--dataset",
+            "-d",
+            help="Runs of this dataset only; may be repeated.",
+            show_default=False,
+            autocompletion=complete_dataset,
         ),
     ] = None,
     evaluator: Annotated[
@@ -48,6 +57,7 @@ def rescore(
             "-e",
             help="An evaluator of registry.yaml; may be repeated. Without it, those that each run has figures of.",
             show_default=False,
+            autocompletion=complete_evaluator,
         ),
     ] = None,
     settings: Annotated[
@@ -64,6 +74,7 @@ def rescore(
     ] = False,
     strict: Strict = False,
     as_json: Json = False,
+    registry_file: RegistryFile = None,
     home: Home = None,
 ) -> None:
     """Compute the figures of stored runs anew, from their stored ranks and embeddings: no model, no image."""
@@ -74,8 +85,8 @@ def rescore(
 
     if dry_run and publish:
         raise InputError("--dry-run and --publish exclude each other")
-    where, registry = place(home), load_registry()
-    store = Store(where.home)
+    where, registry = place(home), load_registry(registry_file)
+    store, catalog = Store(where.home), load_catalog(strict)
     rescorer = Rescorer(
         registry,
         _workspace(where, catalog),
@@ -158,6 +169,7 @@ def _print(found: Sequence[Rescored], catalog: Catalog, *, dry_run: bool) -> Non
         rows = [[r.fingerprint, *_row(r, f, catalog)] for r, f in told if f.fate != "same"]
         _table("Figures before and after", ["run", "figure", "old", "new", ""], rows)
     judged = sum(run.result is not None for run in found)
+    runs = f"{judged:,} of {len(found):,} run{'' if len(found) == 1 else 's'} rescored"
     ends = [f"{fates[fate]:,} {fate}" for fate in ("changed", "new", "gone")]
     stored = " Nothing was stored." if dry_run else ""
     line = f"{runs}: {len(told):,} figures, {', '.join(ends)}.{stored}"
@@ -197,7 +209,6 @@ def _value(run: Rescored, figure: Figure, value: float | None, catalog: Catalog)
     found = units(catalog, run.result.images, run.result.captions)
     return found.text(use, figure.name, value, beside, exact=True)
 
-    runs = f"{judged:,} of {len(found):,} run{'' if len(found) == 1 else 's'} rescored"
 
 def _json(run: Rescored) -> dict[str, Any]:
     return {

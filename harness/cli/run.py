@@ -20,6 +20,7 @@ from harness.cli.options import (
     Matrix,
     Only,
     Precision,
+    RegistryFile,
     RequireAll,
     Seed,
     Strict,
@@ -60,6 +61,7 @@ def run(
     strict: Strict = False,
     threads: Threads = None,
     as_json: Json = False,
+    registry_file: RegistryFile = None,
     home: Home = None,
 ) -> None:
     """Train and evaluate the cells of a matrix and render the leaderboards; what is stored is not done again."""
@@ -77,7 +79,7 @@ def run(
     )
     means.check()
     where = place(home)
-    registry, catalog = load_registry(), load_catalog(strict)
+    registry, catalog = load_registry(registry_file), load_catalog(strict)
     plan = load_plan(
         registry,
         catalog,
@@ -106,6 +108,7 @@ def run(
             "threads": threads,
             "force": force,
             "strict": strict,
+            "registry": registry_file,
             "home": home,
         },
     )

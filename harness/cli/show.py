@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli.completion import complete_run
 from harness.cli.console import emit, out, plain, say, table
 from harness.cli.figures import duration, size
 from harness.cli.lookup import find_run
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def show(
-    run: Annotated[str, typer.Argument(help="A run's fingerprint, or its first characters.")],
+    run: Annotated[
+        str, typer.Argument(help="A run's fingerprint, or its first characters.", autocompletion=complete_run)
+    ],
     as_json: Json = False,
     home: Home = None,
 ) -> None:

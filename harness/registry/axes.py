@@ -82,7 +82,7 @@ class _Axes:
         self.at: KeyPath = ("matrices", matrix)
 
     def note(self, key: KeyPath, message: str) -> None:
-        self.problems.add(self.entries.document.line(key), key, message)
+        self.problems.add(self.entries.document.place(key), key, message)
 
     def axes(self, raw: Any) -> dict[str, dict[str, dict[str, Any]]]:
         at = (*self.at, "axes")

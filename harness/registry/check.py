@@ -7,13 +7,13 @@ from typing import Any
 
 from harness.errors import nearest
 from harness.registry.axes import REFERENCES
-from harness.registry.document import Document, KeyPath, Problems
-from harness.registry.entries import PATCHED, SECTIONS, Entries
+from harness.registry.document import HIDDEN, Document, KeyPath, Problems
+from harness.registry.entries import PATCHED, SECTIONS, Entries, visible
 from harness.registry.records import COMPONENT_KINDS
 from harness.specs import valid_name
 
 VERSION = 1
-TOP = ("version", "default_profile", *SECTIONS)
+TOP = ("version", "extends", "default_profile", *SECTIONS)
 
 
 def check_shape(document: Document, problems: Problems) -> None:
@@ -44,7 +44,7 @@ class _Shape:
         self.document, self.problems = document, problems
 
     def note(self, key: KeyPath, message: str) -> None:
-        self.problems.add(self.document.line(key), key, message)
+        self.problems.add(self.document.place(key), key, message)
 
     def named(self, value: Any, at: KeyPath) -> None:
         if not isinstance(value, Mapping):
@@ -69,23 +69,13 @@ def check_links(entries: Entries, problems: Problems) -> None:
     document = entries.document
 
     def note(key: KeyPath, message: str) -> None:
-        problems.add(document.line(key), key, message)
+        problems.add(document.place(key), key, message)
 
     for section in (*COMPONENT_KINDS, "stages", "experiments"):
-        names = entries.sections[section]
-        links: dict[str, tuple[str, KeyPath]] = {}
-        for name, entry in names.items():
-            at: KeyPath = (section, name, "like")
-            if "like" not in entry:
-                continue
-            if isinstance(entry["like"], str) and entry["like"] in names:
-                links[name] = (entry["like"], at)
-            else:
-                note(at, f"there is no {entry['like']!r} in {section}{nearest(str(entry['like']), names)}")
-        check_circles(document, problems, "like", links)
+        check_likes(document, section, entries.every[section], problems)
     for profile, patches in entries.sections["profiles"].items():
         for section, patched in patches.items():
-            for name, patch in patched.items():
+            for name, patch in visible(patched).items():
                 at = ("profiles", profile, section, name)
                 if name not in entries.sections[section]:
                     note(at, f"there is no {name!r} in {section}{nearest(name, entries.sections[section])}")
@@ -97,6 +87,27 @@ def check_links(entries: Entries, problems: Problems) -> None:
     default = document.data.get("default_profile")
     if default is not None and default not in profiles:
         note(("default_profile",), f"there is no {default!r} in profiles{nearest(str(default), profiles)}")
+
+
+def check_likes(
+    document: Document, section: str, names: Mapping[str, Mapping[str, Any]], problems: Problems
+) -> None:
+    """Check that every `like` of a section leads to an entry, and none in a circle."""
+    links: dict[str, tuple[str, KeyPath]] = {}
+    for name, entry in names.items():
+        at: KeyPath = (section, name, "like")
+        if "like" not in entry:
+            continue
+        if isinstance(entry["like"], str) and entry["like"] in names:
+            links[name] = (entry["like"], at)
+        else:
+            valid = visible(names)
+            problems.add(
+                document.place(at),
+                at,
+                f"there is no {entry['like']!r} in {section}{nearest(str(entry['like']), valid)}",
+            )
+    check_circles(document, problems, "like", links)
 
 
 def check_entries(entries: Entries, problems: Problems) -> None:
@@ -127,14 +138,15 @@ def check_circles(
         while chain[-1] in links and links[chain[-1]][0] not in chain:
             chain.append(links[chain[-1]][0])
         if chain[-1] in links and links[chain[-1]][0] == name == min(chain):
-            problems.add(document.line(at), at, f"goes in a circle: {f' {link} '.join([*chain, name])}")
+            told = f" {link} ".join(each.partition(HIDDEN)[0] for each in [*chain, name])
+            problems.add(document.place(at), at, f"goes in a circle: {told}")
 
 
 def _refer(entries: Entries, problems: Problems, section: str, name: str | None, at: KeyPath) -> None:
     valid = entries.sections[section]
     if name is not None and name not in valid:
         problems.add(
-            entries.document.line(at), at, f"there is no {name!r} in {section}{nearest(name, valid)}"
+            entries.document.place(at), at, f"there is no {name!r} in {section}{nearest(name, valid)}"
         )
 
 

@@ -13,13 +13,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from harness.errors import RegistryError
 
 KeyPath = tuple[str | int, ...]
+HIDDEN = "\0"
+"""Follows the name of an entry that another of its name is like, in a file that extends this one; in no valid name."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEEPEST = 16
@@ -32,49 +34,57 @@ _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None, "": None}
 
 
+class Place(NamedTuple):
+    """A line of a file."""
+
+    file: Path
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
 class Problems:
-    """Collects everything that is wrong with a file."""
+    """Collects everything that is wrong with a file and with those that it extends."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self._found: dict[tuple[int, KeyPath, str], None] = {}
+        self._found: dict[tuple[Place, KeyPath, str], None] = {}
 
-    def add(self, line: int, key: KeyPath, message: str) -> None:
+    def add(self, at: Place, key: KeyPath, message: str) -> None:
         """Note a problem; the same one only once."""
-        self._found.setdefault((line, key, message))
+        self._found.setdefault((at, key, message))
 
     def extend(self, others: Problems, key: KeyPath) -> None:
         """Take over the problems of a key and of what is below it."""
         self._found |= {found: None for found in others._found if found[1][: len(key)] == key}
 
     def check(self) -> None:
-        """Raise RegistryError with all problems in the order of their lines, if there are any."""
+        """Raise RegistryError with all problems in the order of their lines, this file's first, if there are any."""
         if self._found:
-            found = sorted(self._found, key=lambda problem: problem[0])
-            raise RegistryError(
-                "\n".join(f"{self.file}:{line}: {place(key)}{text}" for line, key, text in found)
-            )
+            found = sorted(self._found, key=lambda problem: (problem[0].file != self.file, problem[0]))
+            raise RegistryError("\n".join(f"{at}: {place(key)}{text}" for at, key, text in found))
 
 
 @dataclass(frozen=True)
 class Document:
-    """What a file says.
+    """What a file says, and those that it extends.
 
     Attributes:
         file: the file.
         data: its content: dicts with text keys, tuples, text, numbers, booleans and None.
-        lines: line of every key and every item of a sequence.
+        places: of every key and every item of a sequence.
     """
 
     file: Path
     data: Any
-    lines: Mapping[KeyPath, int]
+    places: Mapping[KeyPath, Place]
 
-    def line(self, key: KeyPath) -> int:
-        """Return the line of a key, or of the nearest one above it."""
-        while key and key not in self.lines:
+    def place(self, key: KeyPath) -> Place:
+        """Return where a key was written, or the nearest one above it."""
+        while key and key not in self.places:
             key = key[:-1]
-        return self.lines.get(key, 1)
+        return self.places.get(key, Place(self.file, 1))
 
 
 def read_document(file: Path) -> Document:
@@ -97,7 +107,7 @@ def read_document(file: Path) -> Document:
     reader = _Reader(file, text)
     data = reader.document()
     reader.problems.check()
-    return Document(file, data, reader.lines)
+    return Document(file, data, {key: Place(file, line) for key, line in reader.lines.items()})
 
 
 def read_value(text: str, source: str) -> Any:
@@ -114,7 +124,7 @@ def read_value(text: str, source: str) -> Any:
 
 def spell(key: KeyPath) -> str:
     """Return a key path as a person would write it: ``stages.one.decay_at[0]``."""
-    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in key]
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part.partition(HIDDEN)[0]}" for part in key]
     return "".join(parts).removeprefix(".")
 
 
@@ -128,6 +138,9 @@ class _Reader:
         self.file, self.problems = file, Problems(file)
         self.lines: dict[KeyPath, int] = {}
         self.events = self._parse(text)
+
+    def _note(self, line: int, key: KeyPath, message: str) -> None:
+        self.problems.add(Place(self.file, line), key, message)
 
     def _parse(self, text: str) -> Iterator[Any]:
         try:
@@ -149,7 +162,7 @@ class _Reader:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    self.problems.add(_line(event), (), "a second document begins here")
+                    self._note(_line(event), (), "a second document begins here")
                     break
             elif isinstance(event, yaml.NodeEvent):
                 data = self._value(event, ())
@@ -160,12 +173,12 @@ class _Reader:
         if len(key) > _DEEPEST:
             raise RegistryError(f"{self.file}:{line}: {place(key)}nested deeper than {_DEEPEST}")
         if isinstance(event, yaml.AliasEvent):
-            self.problems.add(line, key, f"alias *{event.anchor} is refused; inherit with like:")
+            self._note(line, key, f"alias *{event.anchor} is refused; inherit with like:")
             return None
         if event.anchor is not None:
-            self.problems.add(line, key, f"anchor &{event.anchor} is refused; inherit with like:")
+            self._note(line, key, f"anchor &{event.anchor} is refused; inherit with like:")
         if event.tag is not None:
-            self.problems.add(line, key, f"tag {event.tag} is refused")
+            self._note(line, key, f"tag {event.tag} is refused")
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(key)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -179,16 +192,16 @@ class _Reader:
                 break
             line = _line(event)
             if not isinstance(event, yaml.ScalarEvent):
-                self.problems.add(line, key, "a key must be text")
+                self._note(line, key, "a key must be text")
                 self._value(event, (*key, "?"))
                 self._value(next(self.events), (*key, "?"))
                 continue
             name = event.value
             if event.anchor is not None or event.tag is not None:
-                self.problems.add(line, (*key, name), "a key takes no anchor and no tag")
+                self._note(line, (*key, name), "a key takes no anchor and no tag")
             if name in content:
                 first = self.lines[*key, name]
-                self.problems.add(line, (*key, name), f"stands twice; first in line {first}")
+                self._note(line, (*key, name), f"stands twice; first in line {first}")
             else:
                 self.lines[*key, name] = line
             content[name] = self._value(next(self.events), (*key, name))
@@ -210,19 +223,19 @@ class _Reader:
         if _INTEGER.fullmatch(text):
             return self._integer(text, line, key)
         if _LEADING_ZERO.fullmatch(text):
-            self.problems.add(line, key, f"{text} begins with 0: drop the zero, or quote it to make it text")
+            self._note(line, key, f"{text} begins with 0: drop the zero, or quote it to make it text")
         elif _NOT_FINITE.fullmatch(text):
-            self.problems.add(line, key, f"{text} is not a finite number")
+            self._note(line, key, f"{text} is not a finite number")
         elif _FLOAT.fullmatch(text):
             number = float(text)
             if not math.isfinite(number):
-                self.problems.add(line, key, f"{text} is too large a number")
+                self._note(line, key, f"{text} is too large a number")
             return number
         return text
 
     def _integer(self, text: str, line: int, key: KeyPath) -> int:
         if len(text) > 20:
-            self.problems.add(line, key, f"{text[:20]}... is too large a number")
+            self._note(line, key, f"{text[:20]}... is too large a number")
             return 0
         return int(text, 0)
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.errors import nearest
-from harness.registry.document import Document, KeyPath, Problems
+from harness.registry.document import HIDDEN, Document, KeyPath, Problems
 from harness.registry.records import COMPONENT_KINDS, Component, Experiment, Group, Stage
 
 R = TypeVar("R", bound=BaseModel)
@@ -33,12 +33,20 @@ class Merged:
 
 
 class Entries:
-    """Reads the entries of a document whose shape was checked."""
+    """Reads the entries of a document whose shape was checked.
+
+    Attributes:
+        every: by section and name, those among them that another of their name is like.
+        sections: those that can be named.
+    """
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.sections: Mapping[str, Mapping[str, Any]] = {
+        self.every: Mapping[str, Mapping[str, Any]] = {
             section: document.data.get(section, {}) for section in SECTIONS
+        }
+        self.sections: Mapping[str, Mapping[str, Any]] = {
+            section: visible(entries) for section, entries in self.every.items()
         }
 
     def merged(self, section: str, name: str, profile: str | None) -> Merged:
@@ -47,11 +55,11 @@ class Entries:
         The patch of an entry reaches the entries that are like it, and gives way to their own keys. Where the
         component changes (`use`), the parameters of the one before are dropped.
         """
-        own = self.sections[section][name]
+        own = self.every[section][name]
         merged = self.merged(section, own["like"], profile) if "like" in own else Merged()
         layers: list[tuple[Mapping[str, Any], KeyPath]] = [(own, (section, name))]
         if profile is not None and section in PATCHED:
-            patch = self.sections["profiles"][profile].get(section, {}).get(name, {})
+            patch = self.every["profiles"][profile].get(section, {}).get(name, {})
             layers.append((patch, ("profiles", profile, section, name)))
         for layer, at in layers:
             used = merged.values.get("use")
@@ -93,7 +101,7 @@ class Entries:
         for key in merged.values:
             if key not in known:
                 origin = merged.origins[key]
-                problems.add(self.document.line(origin), origin, f"unknown key{nearest(key, known)}")
+                problems.add(self.document.place(origin), origin, f"unknown key{nearest(key, known)}")
         try:
             return model.model_validate({**{k: v for k, v in merged.values.items() if k in known}, **given})
         except ValidationError as error:
@@ -103,8 +111,13 @@ class Entries:
                     place = (*merged.origins[str(detail["loc"][0])], *detail["loc"][1:])
                 if detail["type"] == "missing":
                     place = place[:-1]
-                problems.add(self.document.line(place), place, explain(detail))
+                problems.add(self.document.place(place), place, explain(detail))
             return None
+
+
+def visible(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that can be named."""
+    return {name: entry for name, entry in entries.items() if HIDDEN not in name}
 
 
 def explain(detail: ErrorDetails) -> str:

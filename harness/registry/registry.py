@@ -8,14 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from harness.errors import RegistryError
 from harness.registry.axes import read_matrix
-from harness.registry.check import check_entries, check_links, check_shape
-from harness.registry.document import KeyPath, Problems, read_document, spell
+from harness.registry.check import check_entries, check_links
+from harness.registry.document import KeyPath, Problems, spell
 from harness.registry.entries import Entries
+from harness.registry.extend import NAME, installed, read_registry
+from harness.registry.matrices import inherit_matrices
 from harness.registry.records import Component, Experiment, Matrix, Stage
-
-NAME = "registry.yaml"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -23,7 +22,7 @@ class Registry:
     """What registry.yaml says.
 
     Attributes:
-        path: the file.
+        path: the file; relative paths in it start from its folder, and results land beside it.
         datasets: by name, in the order of the file.
         experiments: by name, as they are without a profile.
         matrices: by name.
@@ -39,14 +38,13 @@ class Registry:
 
     @classmethod
     def load(cls, path: Path) -> Registry:
-        """Read a file and check all of it, under every profile.
+        """Read a file over those that it extends and check all of it, under every profile.
 
         Raises:
             RegistryError: lists everything that is wrong, with file, line and key.
         """
-        document, problems = read_document(path), Problems(path)
-        check_shape(document, problems)
-        problems.check()
+        problems = Problems(path)
+        document = inherit_matrices(read_registry(path), problems)
         entries = Entries(document)
         check_links(entries, problems)
         problems.check()
@@ -115,7 +113,7 @@ class Registry:
 
     def at(self, key: KeyPath) -> str:
         """Return a place for an error message: file, line and key."""
-        return f"{self.path}:{self._entries.document.line(key)}: {spell(key)}"
+        return f"{self._entries.document.place(key)}: {spell(key)}"
 
 
 def find_registry(start: Path) -> Path:
@@ -125,12 +123,10 @@ def find_registry(start: Path) -> Path:
         RegistryError: if there is none.
     """
     folder = start.absolute()
-    package = Path(__file__).resolve().parents[1]
-    # In a wheel the file lies inside the package, in a source tree beside it.
-    for place in (folder, *folder.parents, package, package.parent):
+    for place in (folder, *folder.parents):
         if (place / NAME).is_file():
             return place / NAME
-    raise RegistryError(f"no {NAME} in {folder} or above", hint=f"Change to a folder with a {NAME}.")
+    return installed()
 
 
 def _present(entries: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,0 +1,58 @@
+"""Names that the shell completes: nothing heavy is loaded, and nothing is said where they cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import typer
+
+Names = Callable[[typer.Context], Iterable[str]]
+Complete = Callable[[typer.Context, str], list[str]]
+
+
+def _entries(section: str) -> Names:
+    def names(ctx: typer.Context) -> Iterable[str]:
+        from harness.cli.options import registry_path
+        from harness.registry import entry_names
+
+        return entry_names(registry_path(ctx.params.get("registry_file")), section)
+
+    return names
+
+
+def _prepared(ctx: typer.Context) -> Iterator[str]:
+    from harness.cli.options import place
+
+    for manifest in sorted(place(ctx.params.get("home")).data.glob("*/manifest.json")):
+        yield manifest.parent.name
+
+
+def _runs(ctx: typer.Context) -> Iterator[str]:
+    from harness.cli.options import place
+    from harness.store import MANIFEST
+
+    for manifest in sorted((place(ctx.params.get("home")).home / "runs").glob(f"*/{MANIFEST}")):
+        yield manifest.parent.name
+
+
+def _completing(*sources: Names) -> Complete:
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        found: dict[str, None] = {}
+        for names in sources:
+            # A shell that completes has no place for a message: the command itself tells what is broken.
+            try:
+                found |= {name: None for name in names(ctx) if name.startswith(incomplete)}
+            except Exception:  # noqa: S112
+                continue
+        return list(found)
+
+    return complete
+
+
+complete_matrix = _completing(_entries("matrices"))
+complete_dataset = _completing(_entries("datasets"), _prepared)
+complete_listed = _completing(_entries("datasets"))
+complete_prepared = _completing(_prepared)
+complete_encoder = _completing(_entries("encoders"))
+complete_evaluator = _completing(_entries("evaluators"))
+complete_run = _completing(_runs)
