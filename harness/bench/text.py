@@ -20,7 +20,6 @@ from harness.inputs import derive, prepare_captions
 from harness.plan import Part
 from harness.plan.files import files_of
 from harness.registry import COMPONENT_KINDS, Component, Registry
-from harness.registry.document import read_document
 from harness.specs import DatasetSpec, EncoderSpec
 
 if TYPE_CHECKING:
@@ -117,18 +116,15 @@ def measure(bench: TextBench, told: Told) -> TextReport:
 
 def _components(bench: TextBench) -> dict[str, Component]:
     """Find the encoders in the registry."""
-    data = read_document(bench.registry.path).data
-    if bench.profile is not None and bench.profile not in data.get("profiles", {}):
+    profiles, encoders = bench.registry.names("profiles"), bench.registry.names("encoders")
+    if bench.profile is not None and bench.profile not in profiles:
         raise InputError(
-            f"{bench.registry.path} has no profile {bench.profile!r}"
-            f"{nearest(bench.profile, data.get('profiles', {}))}"
+            f"{bench.registry.path} has no profile {bench.profile!r}{nearest(bench.profile, profiles)}"
         )
     found = {}
     for name in bench.encoders:
-        if name not in data.get("encoders", {}):
-            raise InputError(
-                f"{bench.registry.path} has no encoder {name!r}{nearest(name, data.get('encoders', {}))}"
-            )
+        if name not in encoders:
+            raise InputError(f"{bench.registry.path} has no encoder {name!r}{nearest(name, encoders)}")
         component = bench.registry.component("encoders", name, bench.profile)
         spec = bench.workspace.catalog.find("encoder", component.use).spec
         if isinstance(spec, EncoderSpec) and spec.modality != "text":
