@@ -8,7 +8,8 @@ from pathlib import Path
 
 from harness.plan import RunSpec
 from harness.protocols import Ranks, Split
-from harness.ranking import Ranked
+from harness.queries import FILE, Queries, write_queries
+from harness.ranking import BLOCK, Ranked
 
 EPOCH = 300
 """Bytes of one line of the history, about."""
@@ -19,7 +20,7 @@ TENSOR = 120
 
 
 def gallery_bytes(split: Split, dim: int, folder: Path) -> int:
-    """Return the bytes of embeddings and ranks of a split.
+    """Return the bytes of embeddings and ranks of a split, and of the ranks that one evaluator counts.
 
     Ranks are compressed as they are written, so that random ones are written into `folder`, and weighed.
     """
@@ -34,12 +35,19 @@ def gallery_bytes(split: Split, dim: int, folder: Path) -> int:
         above = random.integers(0, items, queries)
         return Ranks(above=above, tied=np.zeros_like(above), matched=np.ones_like(above))
 
+    def both(tile: int) -> tuple[Ranks, Ranks]:
+        return spread(images, -(-captions * tile // images)), spread(captions, tile)
+
     none = np.empty((0, dim), dtype=np.float32)
-    i2t, t2i = spread(images, captions), spread(captions, images)
-    path = folder / RANKS
-    write_ranks(path, Ranked(split=split, image=none, text=none, i2t=i2t, t2i=t2i))
+    i2t, t2i = both(images)
+    tiles = both(BLOCK) if images > BLOCK else None
+    ranks, queries = folder / RANKS, folder / FILE
+    write_ranks(ranks, Ranked(split=split, image=none, text=none, i2t=i2t, t2i=t2i, tiles=tiles))
+    counted = {"recall": (i2t.above + 1, t2i.above + 1)}
+    write_queries(queries, Queries(owner=split.caption_image, ranks=counted))
     ids = json.dumps({"image": split.image_ids, "text": split.caption_ids})
-    return path.stat().st_size + 4 * dim * (images + captions) + len(ids)
+    stored = ranks.stat().st_size + queries.stat().st_size
+    return stored + 4 * dim * (images + captions) + len(ids)
 
 
 def record_bytes(spec: RunSpec) -> int:
