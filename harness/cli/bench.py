@@ -111,4 +111,29 @@ def startup(
     deliver("startup", made, source, write=write, strict=strict, as_json=as_json, threads=threads)
 
 
+@app.command("input")
+def images(
+    images: Annotated[int, typer.Option("--images", min=2, help="Generated JPEGs.")] = 64,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Images of a step.")] = 32,
+    rounds: Rounds = 5,
+    seconds: Seconds = 0.5,
+    threads: BenchThreads = 1,
+    source: Source = None,
+    write: Write = False,
+    strict: Strict = False,
+    as_json: Json = False,
+) -> None:
+    """Measure images a second from files and from the decoded cache beside transforms of PIL and torchvision."""
+
+    def made(workspace: Any, told: Any) -> Any:
+        from harness.bench.images import InputBench, measure
+
+        bench = InputBench(
+            workspace=workspace, rounds=rounds, seconds=seconds, images=images, batch=min(batch, images)
+        )
+        return measure(bench, told)
+
+    deliver("input", made, source, write=write, strict=strict, as_json=as_json, threads=threads)
+
+
 app.command()(text)

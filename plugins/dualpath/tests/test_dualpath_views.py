@@ -137,20 +137,18 @@ def test_torch_scales_as_pillow_does(shape: tuple[int, int]) -> None:
         for view in ("test", "whole"):
             a, b = getattr(plain, view)(raw), getattr(fast, view)(raw)
             assert a.shape == b.shape
-            assert a.stride() == b.stride()
             # A crop of whole pixels moves the ramp by less than a pixel.
             assert (a.int() - b.int()).abs().max() <= 2 + 255 / min(shape)
         for flip in (0.1, 0.9):
             a, b = plain.random(raw, [0.2, 0.3, 0.4, 0.6, flip]), fast.random(raw, [0.2, 0.3, 0.4, 0.6, flip])
             assert a.shape == b.shape == (3, 32, 32)
-            assert a.stride() == b.stride()
 
 
 def test_new_parameters_leave_the_address_of_cached_features() -> None:
-    assert "crop=" not in views().key
-    assert "resize=" not in views().key
-    assert "crop=exact" in views(crop="exact").key
-    assert "resize=torch" in views(resize="torch").key
+    assert " crop=" not in views().key
+    assert " resize=" not in views().key
+    assert " crop=exact" in views(crop="exact").key
+    assert " resize=torch" in views(resize="torch").key
 
 
 @pytest.mark.parametrize("wrong", [{"crop": "window"}, {"resize": "opencv"}])

@@ -173,9 +173,7 @@ class Views:
             raw = raw[top:bottom, left:right]
         image = _shared(raw).unsqueeze(0)
         mode = _MODES[self.interpolation]
-        scaled = nn.functional.interpolate(image, (size[1], size[0]), mode=mode, antialias=True)
-        # In memory as Pillow's are, so that a batch of either is convolved alike.
-        return scaled.contiguous(memory_format=torch.channels_last)[0]
+        return nn.functional.interpolate(image, (size[1], size[0]), mode=mode, antialias=True)[0]
 
     @property
     def _filter(self) -> Image.Resampling:
