@@ -152,7 +152,7 @@ def load_decoded(
             left.unlink()
         pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
         try:
-            whole = pool.map(_whole, paths, counts)  # hashing, decoding and scaling let go of the interpreter
+            whole = pool.map(intact, paths, counts)  # hashing, decoding and scaling let go of the interpreter
             for start, path, count in zip(starts, paths, counts, strict=True):
                 if not next(whole):
                     _write(path, list(pool.map(decode, records[start : start + count])))
@@ -193,10 +193,12 @@ def _open(path: Path) -> tuple[Bytes, Ints, str] | None:
     return (pixels, shapes, sha256) if fits else None
 
 
-def _whole(path: Path, count: int) -> bool:
-    """Tell whether a shard is there and is what was written."""
+def intact(path: Path, count: int | None = None) -> bool:
+    """Tell whether a stored shard, of `count` images if that is known, is what was written."""
     found = _open(path)
-    return found is not None and len(found[1]) == count and _sha256(found[0], found[1]) == found[2]
+    if found is None or count not in (None, len(found[1])):
+        return False
+    return _sha256(found[0], found[1]) == found[2]
 
 
 def _write(path: Path, images: Sequence[Pixels]) -> None:

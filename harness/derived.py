@@ -54,6 +54,11 @@ def load_derived(
         return found
 
 
+def intact(path: Path) -> bool:
+    """Tell whether a stored tensor is what was written."""
+    return _read(path) is not None
+
+
 def _read(path: Path) -> Tensor | None:
     """Return a stored tensor, or ``None`` if it is missing or not what was written."""
     from safetensors import SafetensorError, safe_open

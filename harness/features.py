@@ -142,8 +142,13 @@ def _packed(part: FrozenPart, rows: Sequence[Floats]) -> Shard:
     return {"features": np.concatenate(rows), "counts": np.array([len(row) for row in rows], dtype=np.int64)}
 
 
-def _read(path: Path, part: FrozenPart, count: int) -> Shard | None:
-    """Return a stored shard, or ``None`` if it is missing, of another shape, or not what was written."""
+def intact(path: Path) -> bool:
+    """Tell whether a stored shard is what was written."""
+    return _stored(path) is not None
+
+
+def _stored(path: Path) -> Shard | None:
+    """Return a stored shard, or ``None`` if it is missing or not what was written."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -152,7 +157,13 @@ def _read(path: Path, part: FrozenPart, count: int) -> Shard | None:
             whole = (file.metadata() or {}).get("sha256") == _sha256(shard)
     except (OSError, SafetensorError):
         return None
-    if not whole or "features" not in shard:
+    return shard if whole and "features" in shard else None
+
+
+def _read(path: Path, part: FrozenPart, count: int) -> Shard | None:
+    """Return a stored shard, or ``None`` if it is missing, of another shape, or not what was written."""
+    shard = _stored(path)
+    if shard is None:
         return None
     if -1 in part.shape:
         counts = shard.get("counts")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +21,11 @@ if TYPE_CHECKING:
 
 FILE = "queries.npz"
 """Its name in a stored run."""
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, OverflowError, RuntimeError),
+    *(SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
+"""What numpy raises on an array that is damaged or was made to do harm: its headers are parsed as Python literals."""
 
 _OWNER, _SEPARATOR = "owner", "/"
 _SIDES = ("i2t", "t2i")
@@ -54,8 +62,6 @@ def read_queries(path: Path) -> Queries:
         StoreError: if it is missing, damaged, or its arrays do not fit one another.
     """
     import io
-    import zipfile
-    import zlib
 
     import numpy as np
 
@@ -73,7 +79,7 @@ def read_queries(path: Path) -> Queries:
         }
         owner = owner.astype(np.int64)
         _check(owner, ranks)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise StoreError(f"cannot read the ranks in {path}: {error}") from error
     return Queries(owner=owner, ranks=ranks)
 

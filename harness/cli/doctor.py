@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,21 +16,34 @@ from harness.cli.options import Home, Json, RegistryFile, Strict, load_catalog, 
 
 LIBRARIES = ("torch", "torchvision", "timm", "gensim", "pandas", "numpy", "pluggy", "rich", "tabulate")
 
+Everything = Annotated[
+    bool,
+    typer.Option(
+        "--store", help="Read every stored file again; name what is damaged and the command that mends it."
+    ),
+]
+
 
 def doctor(
+    everything: Everything = False,
     as_json: Json = False,
     strict: Strict = False,
     registry_file: RegistryFile = None,
     home: Home = None,
 ) -> None:
     """Report versions, devices, plugins, datasets, disk and threads; `harness leaks` examines data and runs."""
+    where, catalog = place(home), load_catalog(strict)
+    if everything:
+        from harness.cli.integrity import examine_store
+
+        examine_store(where, load_registry(registry_file), catalog, as_json=as_json)
+        return
     import torch
 
     from harness.data import status
     from harness.execute.provenance import default_threads
     from harness.store import Store
 
-    where, catalog = place(home), load_catalog(strict)
     versions = {name: _version(name) for name in ("retrieval-harness", *LIBRARIES)}
     devices = ["cpu"] + [
         f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())
@@ -74,7 +87,7 @@ def doctor(
     ]
     table("", ["what", "found"], rows)
     for path in damaged:
-        say(f"damaged: {path}; its run is done again with --force", style="red")
+        say(f"damaged: {path}; the next `harness run` of its matrix does its run again", style="red")
     for name in spoilt:
         say(f"damaged: dataset {name}; next: harness data status", style="red")
     if damaged or spoilt:

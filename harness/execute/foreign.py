@@ -159,17 +159,31 @@ def _npz(path: Path) -> Embeddings:
             for key in KEYS:
                 if sizes[f"{key}_ids"] > IDS_BYTES:
                     raise DataError(f"{path}: {key + '_ids'!r} unpacks to {sizes[f'{key}_ids']:,} bytes")
-                ids.append(_ids_of_tensor(path, file[f"{key}_ids"], f"{key}_ids"))
+                ids.append(_ids_of_tensor(path, _member(path, file, f"{key}_ids"), f"{key}_ids"))
             rows = []
             for key, known in zip(KEYS, ids, strict=True):
                 if sizes[key] > (len(known) + 1) * WIDEST * 8:
                     raise DataError(f"{path}: {key!r} unpacks to {sizes[key]:,} bytes for {len(known):,} ids")
-                array = file[key]
+                array = _member(path, file, key)
                 if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
                     kind = getattr(array, "dtype", type(array).__name__)
                     raise DataError(f"{path}: {key!r} is of type {kind}, not of a floating one")
                 rows.append(array)
     return Embeddings(image=rows[0], text=rows[1], image_ids=ids[0], text_ids=ids[1])
+
+
+def _member(path: Path, file: Any, name: str) -> Any:
+    """Read an array of an npz; one of Python objects would have to be unpickled, which runs code."""
+    try:
+        return file[name]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        kind = "dtype=str" if name.endswith("_ids") else "dtype=np.float32"
+        raise DataError(
+            f"{path}: {name!r} is an array of Python objects, which is not read: unpickling one runs code",
+            hint=f"Write it as np.array(values, {kind}).",
+        ) from None
 
 
 def _ids_of_tensor(path: Path, array: npt.NDArray[Any], name: str) -> tuple[str, ...]:
@@ -243,6 +257,7 @@ def _demand(path: Path, names: Any, wanted: Sequence[str]) -> None:
 @contextlib.contextmanager
 def _blamed(path: Path) -> Iterator[None]:
     """Name the file in whatever a library raises that cannot read it."""
+    import tokenize
     import zipfile
     import zlib
 
@@ -258,5 +273,5 @@ def _blamed(path: Path) -> Iterator[None]:
         NotImplementedError,
     ) as error:
         raise DataError(f"cannot read {path}: {type(error).__name__}: {error}", hint=_DOCS) from error
-    except (zipfile.BadZipFile, zlib.error, SyntaxError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError, RuntimeError) as error:
         raise DataError(f"{path} is damaged: {error}", hint=_DOCS) from error

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
@@ -15,6 +13,7 @@ from harness.data import OpenDataset
 from harness.durable import durable
 from harness.parallel import each
 from harness.protocols import Record
+from harness.queries import UNREADABLE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,20 +169,32 @@ def _write(folder: Path, rows: dict[bytes, dict[str, Any]]) -> None:
         np.savez(file, **{field.name: getattr(looks, field.name) for field in fields(looks)})
 
 
-def _read(folder: Path, wanted: set[bytes]) -> dict[bytes, dict[str, Any]]:
-    """Read the rows of `wanted` that the shards hold; a damaged shard counts for nothing and its images are redone."""
+def intact(path: Path) -> bool:
+    """Tell whether a shard is what was written: a zip has a checksum of each array."""
+    return _columns(path) is not None
+
+
+def _columns(path: Path) -> dict[str, Any] | None:
+    """Return the arrays of a shard, or ``None`` if they are damaged or do not fit one another."""
     import numpy as np
 
+    try:
+        # numpy leaves a file open that it opens itself and cannot read.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            columns: dict[str, Any] = {name: file[name] for name in _SHAPES}
+    except UNREADABLE:
+        return None
+    n = len(columns["content"])
+    fits = all(columns[k].shape == (n, *s) and columns[k].dtype == d for k, (s, d) in _SHAPES.items())
+    return columns if fits else None
+
+
+def _read(folder: Path, wanted: set[bytes]) -> dict[bytes, dict[str, Any]]:
+    """Read the rows of `wanted` that the shards hold; a damaged shard counts for nothing and its images are redone."""
     found: dict[bytes, dict[str, Any]] = {}
     for path in sorted(folder.glob("*.npz")):
-        try:
-            # numpy leaves a file open that it opens itself and cannot read.
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                columns = {name: file[name] for name in _SHAPES}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-            continue
-        n = len(columns["content"])
-        if any(columns[k].shape != (n, *s) or columns[k].dtype != d for k, (s, d) in _SHAPES.items()):
+        columns = _columns(path)
+        if columns is None:
             continue
         for row, content in enumerate(columns["content"]):
             digest = content.tobytes()

@@ -188,11 +188,22 @@ def _add_list(path: Path, names: list[str], found: Found, problems: list[str]) -
 
 
 def _numbers(path: Path, problems: list[str]) -> list[str]:
+    import tokenize
+
     import numpy as np
 
     try:
         values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        # Its header is parsed as a Python literal, and may ask for any amount of memory.
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        MemoryError,
+        SyntaxError,
+        RuntimeError,
+        tokenize.TokenError,
+    ) as error:
         problems.append(f"{path.name}: not an array of ids ({error})")
         return []
     if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):

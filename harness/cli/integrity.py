@@ -1,0 +1,78 @@
+"""`harness doctor --store`: is everything that is stored what was written?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from harness.cli.bar import Bar
+from harness.cli.console import emit, out, say, table
+from harness.cli.options import Place
+from harness.cli.summary import Asked
+
+if TYPE_CHECKING:
+    from harness.catalog import Catalog
+    from harness.registry import Registry
+
+
+def examine_store(where: Place, registry: Registry, catalog: Catalog, *, as_json: bool) -> None:
+    """Read all of a store again, name what is damaged and what mends it; exit code 1 if anything is."""
+    from harness.execute.integrity import examine
+
+    commands = commands_of(where, registry, catalog)
+    with Bar() as bar:
+        examined = examine(where.home, where.data, commands, bar)
+    if as_json:
+        emit(
+            {
+                "home": str(where.home),
+                "examined": dict(examined.counts),
+                "damaged": [asdict(damage) for damage in examined.damages],
+                "left": [str(path) for path in examined.strays],
+            }
+        )
+    else:
+        damaged = [damage.kind for damage in examined.damages]
+        rows = [[kind, f"{count:,}", damaged.count(kind)] for kind, count in examined.counts.items()]
+        table(f"{where.home}: read again", ["what", "files", "damaged"], rows, numeric=1)
+    for damage in examined.damages:
+        say(f"damaged: {damage.path}: {damage.problem}", style="red")
+        say(f"  mended by: {damage.repair}", style="cyan")
+    for path in examined.strays:
+        say(f"left by a process that was killed, or being written now: {path}", style="yellow")
+    if examined.damages:
+        raise typer.Exit(1)
+    if not as_json:
+        out.print("every stored file is what was written", markup=False)
+
+
+def commands_of(where: Place, registry: Registry, catalog: Catalog) -> Mapping[str, str]:
+    """Return for every run of the registry's matrices the command that does it, and no other cell."""
+    from harness.data import prepared_parts, protocol_of
+    from harness.errors import HarnessError
+    from harness.plan import make_plan
+
+    found: dict[str, str] = {}
+    prepared = prepared_parts(where.data)
+    for matrix in registry.matrices:
+        try:
+            plan = make_plan(
+                registry,
+                catalog,
+                matrix=matrix,
+                protocol_of=lambda part, spec: protocol_of(part, where.data, spec),
+                prepared=prepared,
+            )
+        except HarnessError:
+            continue  # a matrix that cannot be planned has no run to do again
+        asked = Asked(matrix=matrix, dataset=False, seed=False, options={})
+        parents = {run.fingerprint: run.parent for run in plan.runs}
+        for cell in plan.cells:
+            run: str | None = cell.run.fingerprint
+            while run is not None:
+                found.setdefault(run, asked.alone(cell))
+                run = parents[run]
+    return found

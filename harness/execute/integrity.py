@@ -1,0 +1,179 @@
+"""Everything in a store read again and compared with its checksums; what is damaged is named, with what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import checkpoint, decoded, derived, features
+from harness.data import verify
+from harness.data.folder import names
+from harness.errors import HarnessError, StoreError
+from harness.leaks import looks
+from harness.store import MANIFEST, Store
+
+CACHES: Mapping[str, tuple[str, Callable[[Path], bool]]] = {
+    "features": ("*/*.safetensors", features.intact),
+    "decoded": ("*/*.safetensors", decoded.intact),
+    "derived": ("*.safetensors", derived.intact),
+    looks.FOLDER: ("*/*.npz", looks.intact),
+}
+"""Folder of the store -> pattern of its files, and what tells whether one is what was written."""
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    """A file that is not what was written.
+
+    Args:
+        kind: ``run``, ``checkpoint``, ``dataset``, or the name of a cache.
+        path: the file, or the folder where several are meant.
+        problem: what is wrong with it.
+        repair: the command that mends it, or what mends it by itself.
+    """
+
+    kind: str
+    path: str
+    problem: str
+    repair: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """What was read.
+
+    Args:
+        counts: kind -> files, of datasets their number.
+        damages: what is not what was written.
+        strays: temporary folders and files of writes that never ended; the next write to their place clears them.
+    """
+
+    counts: Mapping[str, int]
+    damages: tuple[Damage, ...]
+    strays: tuple[Path, ...] = field(default=())
+
+
+def examine(
+    home: Path, data: Path, commands: Mapping[str, str], progress: Progress | None = None
+) -> Examined:
+    """Read every file of a store and of the prepared datasets; nothing is written.
+
+    Args:
+        data: root of the prepared datasets.
+        commands: fingerprint -> the command that does a run again.
+        progress: called with things read, things in all, and what is read.
+    """
+    tell = progress or _silent
+    store = Store(home)
+    fingerprints = store.fingerprints()
+    checkpoints = sorted(store.home.glob("work/*/checkpoint*.pt"))
+    cached = {kind: sorted((home / kind).glob(pattern)) for kind, (pattern, _) in CACHES.items()}
+    prepared = names(data)
+    total = len(fingerprints) + len(checkpoints) + sum(map(len, cached.values())) + len(prepared)
+    counts = {"run": 0, "checkpoint": len(checkpoints), "dataset": len(prepared)} | {
+        kind: len(paths) for kind, paths in cached.items()
+    }
+    damages: list[Damage] = []
+    done = 0
+
+    def step(kind: str, found: Iterator[Damage]) -> None:
+        nonlocal done
+        tell(done, total, f"reading {kind}")
+        damages.extend(found)
+        done += 1
+
+    for fingerprint in fingerprints:
+        counts["run"] += sum(1 for _ in store.folder(fingerprint).iterdir())
+        step("runs", _run(store, fingerprint, commands))
+    for path in checkpoints:
+        step("checkpoints", _checkpoint(path))
+    for kind, paths in cached.items():
+        for path in paths:
+            step(kind, _cache(kind, path))
+    for name in prepared:
+        step("datasets", _dataset(name, data))
+    tell(total, total, "done")
+    strays = [*store.left(), *(path for path in home.rglob(".*.tmp") if not path.is_relative_to(data))]
+    return Examined(counts=counts, damages=tuple(damages), strays=tuple(strays))
+
+
+def _run(store: Store, fingerprint: str, commands: Mapping[str, str]) -> Iterator[Damage]:
+    again = commands.get(fingerprint) or _own_command(store, fingerprint)
+    for found in store.damage(fingerprint):
+        path, _, problem = found.partition(f"{MANIFEST}: ") if f"{MANIFEST}: " in found else (found, "", "")
+        yield Damage(
+            kind="run",
+            path=f"{path}{MANIFEST}" if problem else path,
+            problem=problem
+            or ("its sha256 is not that of the manifest" if Path(path).is_file() else "missing"),
+            repair=again,
+        )
+    extra = _unlisted(store.folder(fingerprint))
+    for path_ in extra:
+        yield Damage(kind="run", path=str(path_), problem="stands in no manifest", repair=f"rm {path_}")
+
+
+def _unlisted(folder: Path) -> list[Path]:
+    import json
+
+    try:
+        listed = json.loads((folder / MANIFEST).read_bytes())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return sorted(path for path in folder.iterdir() if path.name != MANIFEST and path.name not in listed)
+
+
+def _own_command(store: Store, fingerprint: str) -> str:
+    """Return the command that a run of no matrix at hand was made by, as far as it can still be read."""
+    try:
+        command = str(store.result(fingerprint).provenance.get("command", ""))
+    except (HarnessError, TypeError, AttributeError):
+        command = ""
+    words = [word for word in command.split() if word != "--force"]
+    return (
+        " ".join(words)
+        or f"no matrix of this registry has it; once it is not needed: rm -r {store.folder(fingerprint)}"
+    )
+
+
+def _checkpoint(path: Path) -> Iterator[Damage]:
+    try:
+        checkpoint.read(path)
+    except StoreError as error:
+        yield Damage(
+            kind="checkpoint",
+            path=str(path),
+            problem=error.message,
+            repair="the run goes on from the one before it, or starts anew, by itself",
+        )
+
+
+def _cache(kind: str, path: Path) -> Iterator[Damage]:
+    if not CACHES[kind][1](path):
+        yield Damage(
+            kind=kind,
+            path=str(path),
+            problem="not what was written",
+            repair="whatever reads it next makes it anew by itself",
+        )
+
+
+def _dataset(name: str, data: Path) -> Iterator[Damage]:
+    try:
+        problems = verify(name, data)
+    except HarnessError as error:
+        problems = [error.message]
+    for problem in problems:
+        yield Damage(
+            kind="dataset",
+            path=str(data / name),
+            problem=problem,
+            repair=f"restore the file if it is an image, else: harness data prepare {name} --from DIR",
+        )
+
+
+def _silent(done: int, total: int, note: str) -> None:
+    """Tell nobody."""
