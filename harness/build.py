@@ -81,6 +81,17 @@ def check(part: Part, kind: Kind, catalog: Catalog) -> None:
         raise ParameterError(f"{name}: needs {', '.join(map(repr, missing))}")
 
 
+def settable(entry: Entry, kind: Kind) -> dict[str, Parameter]:
+    """Return the parameters of a component that a registry may set.
+
+    Raises:
+        PluginError: if the component cannot be imported, or its signature cannot be read.
+    """
+    name = f"{kind} {entry.spec.name!r} of {entry.distribution} {entry.version}"
+    signature = _signature(_import(entry, name), name)
+    return {key: found for key, found in signature.items() if key not in _GIVEN.get(kind, ())}
+
+
 def check_all(plan: Plan, catalog: Catalog) -> None:
     """Check the parameters of every part of a plan, before anything starts.
 

@@ -161,3 +161,27 @@ def spell(annotation: Any) -> str:
     if origin is None and isinstance(annotation, type):
         return annotation.__name__
     return str(annotation).replace("typing.", "").replace("collections.abc.", "")
+
+
+_PLAIN: Mapping[Any, str] = {bool: "boolean", int: "integer", float: "number", str: "string", Path: "string"}
+
+
+def schema(annotation: Any) -> dict[str, Any]:
+    """Return the JSON Schema of the values that `convert` takes for an annotation; an empty one takes everything."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return schema(arguments[0])
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    if origin in (typing.Union, types.UnionType):
+        return {"anyOf": [schema(arm) for arm in arguments]}
+    kind = origin or annotation
+    if kind in (*_SEQUENCES, list, tuple, set, frozenset):
+        items = [schema(argument) for argument in arguments if argument is not Ellipsis]
+        alike = bool(items) and all(item == items[0] for item in items)
+        return {"type": "array", **({"items": items[0]} if alike else {})}
+    if kind in _MAPPINGS:
+        return {"type": "object", "additionalProperties": schema(arguments[1]) if len(arguments) == 2 else {}}
+    if annotation is None or annotation is type(None):
+        return {"type": "null"}
+    return {"type": _PLAIN[annotation]} if annotation in _PLAIN else {}

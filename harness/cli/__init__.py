@@ -21,6 +21,7 @@ from harness.cli import (
     power,
     rescore,
     run,
+    schema,
     show,
 )
 from harness.cli.console import complain
@@ -43,6 +44,7 @@ app.command("run", epilog=EPILOG)(run.run)
 app.command("plan")(plan.plan)
 app.command("list")(inventory.list_components)
 app.add_typer(data.app, name="data")
+app.command("schema")(schema.schema)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("show")(show.show)
 app.command("explain")(explain.explain)

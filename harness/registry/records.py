@@ -47,6 +47,7 @@ class Stage(Entry):
         freeze: globs over parameter names that are not trained, such as ``image.backbone.*``.
         after: name of the stage whose weights this one starts from.
         batch: images in a batch, 1 or more.
+        optimizer: ``sgd`` or ``adamw``.
         lr: learning rate, above 0.
         momentum: of SGD, 0 <= momentum < 1.
         nesterov: Nesterov's momentum, for SGD.
