@@ -18,6 +18,7 @@ from harness.cli import (
     leaderboard,
     leaks,
     plan,
+    plugin,
     power,
     rescore,
     run,
@@ -53,6 +54,7 @@ app.command("power")(power.power)
 app.command("import")(importing.import_file)
 app.command("export")(export.export)
 app.command("rescore", epilog=EPILOG)(rescore.rescore)
+app.add_typer(plugin.app, name="plugin")
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
 app.command("leaks")(leaks.leaks)
