@@ -8,13 +8,15 @@ import time
 from typing import Literal
 
 from harness.durable import Waiting, hold
-from harness.errors import Interrupted
+from harness.errors import Interrupted, TrainingError
 from harness.execute.devices import perform
 from harness.execute.failure import Failure, record, release
 from harness.execute.outcome import Listener, Outcome, Workspace
 from harness.execute.score import score
 from harness.plan import Cell, Plan, RunSpec
 from harness.store import Result, Store
+
+_WORKER = "DataLoader worker (pid"  # how torch begins the message of one that is gone; it has no class for it
 
 
 def execute(
@@ -97,7 +99,7 @@ class _Execution:
         self.store.recover(run.fingerprint)
         self.store.begin(run.fingerprint, force=self.force)
         stored = None if self.force else _stored(run, self.store, self.listener)
-        result = stored or perform(run, self.workspace, self.store, self.listener)
+        result = stored or self._performed(run)
         status: Literal["done", "cached"] = "cached" if stored else "done"
         outcomes = []
         for number, cell in enumerate(cells):
@@ -114,6 +116,24 @@ class _Execution:
                 seconds = time.monotonic() - start
                 outcomes.append(Outcome(cell=cell, status=status, result=result, seconds=seconds))
         return outcomes
+
+    def _performed(self, run: RunSpec) -> Result:
+        """Train a run; where a process that prepares its images is killed, go on from the last checkpoint, once."""
+        try:
+            return perform(run, self.workspace, self.store, self.listener)
+        except RuntimeError as error:
+            if not str(error).startswith(_WORKER):
+                raise
+            self.listener.note(f"{error}; the run goes on from its last checkpoint, once")
+        try:
+            return perform(run, self.workspace, self.store, self.listener)
+        except RuntimeError as error:
+            if not str(error).startswith(_WORKER):
+                raise
+            raise TrainingError(
+                f"a process that prepares images was killed twice: {error}",
+                hint="The system does so when memory runs out: give fewer --threads; two of them are one process.",
+            ) from error
 
 
 def _stored(run: RunSpec, store: Store, listener: Listener) -> Result | None:
