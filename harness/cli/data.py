@@ -90,7 +90,6 @@ def prepare(
 ) -> None:
     """Read and check a dataset: every annotation, every image decoded once, checksums, a manifest."""
     from harness.data import prepare as prepare_dataset
-    from harness.data.lists import in_full
     from harness.errors import InputError
 
     where, catalog, registry = place(home), load_catalog(strict), load_registry(registry_file)
@@ -118,7 +117,7 @@ def prepare(
             files=files or (),
             archives=archives,
         )
-    for note in [*manifest.notes, *(in_full(key, path) for key, path in manifest.lists.items())]:
+    for note in [*manifest.notes, *manifest.lists]:
         say(f"note: {note}")
     rows = [[split, f"{n['images']:,}", f"{n['captions']:,}"] for split, n in manifest.counts.items()]
     state = "as it was prepared before" if manifest.unchanged else "prepared"
@@ -206,9 +205,11 @@ def status(
     rows: list[list[Any]] = []
     for entry in found:
         counts = "  ".join(f"{split} {n['images']:,}" for split, n in entry.counts.items())
-        settings = "\n".join(settings_of(entry.params))
-        rows.append([entry.name, entry.state, counts or "–", settings, entry.command or "–", entry.detail])
-    table("", ["dataset", "state", "images", "parameters", "to get it", "detail"], rows)
+        detail = "; ".join([*settings_of(entry.params), *([entry.detail] if entry.detail else [])])
+        rows.append([entry.name, entry.state, counts or "–", detail])
+    table("", ["dataset", "state", "images", "parameters, and what is wrong"], rows, whole=["images"])
+    for command in (entry.command for entry in found if entry.command):
+        out.print(plain(f"to get it: {command}"), markup=False, soft_wrap=True)
     out.print(
         plain(f"prepared datasets lie in {where.data} (HARNESS_DATA names another place)"),
         markup=False,

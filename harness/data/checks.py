@@ -9,7 +9,7 @@ from harness.data.manifest import StoredRecord, count
 from harness.errors import nearest
 from harness.protocols import SPLITS, Record
 
-_LISTED = 20  # groups of equal images that a note spells out
+_LISTED = 5  # groups of equal images, and images of a group, that a note spells out
 
 
 def check_records(records: Sequence[Record]) -> list[str]:
@@ -65,7 +65,11 @@ def equal_images(stored: Iterable[StoredRecord]) -> list[str]:
     notes = []
     for found, where in ((across, "in more than one split"), (within, "more than once in a split")):
         if found:
-            more = f", and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+            more = (
+                f"; and {len(found) - _LISTED:,} more, which harness leaks --json lists"
+                if len(found) > _LISTED
+                else ""
+            )
             files = number(len(found), "image file")
             notes.append(f"{files} under several ids {where}: {'; '.join(found[:_LISTED])}{more}")
     return notes

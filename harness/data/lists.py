@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.data.checks import number
 from harness.errors import DataError
 
 SHOWN = 20
@@ -18,14 +18,32 @@ _FILE = "{name}~{key}.txt"  # "~" stands in no dataset's name
 _ODD = re.compile("[^a-z0-9_-]+")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListFile:
+    """A list in its file.
+
+    Attributes:
+        what: such as ``missing images``.
+        count: how many names there are.
+        path: of the file, which holds a name a line.
+    """
+
+    what: str
+    count: int
+    path: Path
+
+    def __str__(self) -> str:
+        return f"all {self.count:,} {self.what}: {self.path}"
+
+
 def clear(root: Path, name: str) -> None:
     """Remove the lists that an earlier prepare of `name` wrote."""
     for path in root.glob(_FILE.format(name=name, key="*")):
         path.unlink()
 
 
-def keep(root: Path, name: str, lists: Mapping[str, Sequence[str]]) -> dict[str, Path]:
-    """Write each list, a name a line; return the files by key.
+def keep(root: Path, name: str, lists: Mapping[str, Sequence[str]]) -> tuple[ListFile, ...]:
+    """Write each list into a file of its own.
 
     Args:
         lists: by what they are; a plugin's text, which may not choose the folder.
@@ -33,12 +51,12 @@ def keep(root: Path, name: str, lists: Mapping[str, Sequence[str]]) -> dict[str,
     Raises:
         OSError: if they cannot be written.
     """
-    paths = {}
+    files = []
     for key, names in lists.items():
         path = root / _FILE.format(name=name, key=_ODD.sub("-", key.lower())[:64] or "list")
         path.write_text("".join(f"{_line(each)}\n" for each in names), encoding="utf-8")
-        paths[key] = path
-    return paths
+        files.append(ListFile(what=key.replace("-", " "), count=len(names), path=path))
+    return tuple(files)
 
 
 def spelled_out(error: DataError, root: Path, name: str) -> DataError:
@@ -49,22 +67,14 @@ def spelled_out(error: DataError, root: Path, name: str) -> DataError:
     more = len(error.problems) - SHOWN
     lists = error.lists | ({PROBLEMS: error.problems} if more > 0 else {})
     try:
-        paths = keep(root, name, lists)
+        files = keep(root, name, lists)
     except OSError:
         return error
-    lines = list(error.problems[:SHOWN] if more > 0 else error.problems)
-    if more > 0:
-        lines.append(f"and {number(more, 'problem')} more, all in {paths.pop(PROBLEMS)}")
-    text = "".join(f"\n  - {line}" for line in lines)
-    text += "".join(f"\n  {in_full(key, path)}" for key, path in paths.items())
+    shown = error.problems if more <= 0 else (*error.problems[:SHOWN], f"and {more:,} more")
+    text = "".join(f"\n  - {line}" for line in shown) + "".join(f"\n  {file}" for file in files)
     told = DataError(error.headline + text, hint=error.hint)
     told.problems, told.lists = error.problems, error.lists
     return told
-
-
-def in_full(key: str, path: Path) -> str:
-    """Say where the names of a list are."""
-    return f"{key.replace('-', ' ')} in full: {path}"
 
 
 def _line(name: str) -> str:

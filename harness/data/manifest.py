@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.data.lists import ListFile
 from harness.errors import DataError
 from harness.plan import Part, canonical
 from harness.protocols import SPLITS, Record
@@ -59,8 +60,7 @@ class Manifest:
         harness: version that prepared it.
         annotations: absolute paths of the annotation files that were named apart from the source; mostly none.
         unchanged: true where `prepare` found everything as it was and wrote nothing; not stored.
-        lists: files beside the dataset with names in full where a note tells the first few, by what they are; not
-            stored.
+        lists: files beside the dataset with names in full where a note tells the first few; not stored.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Manifest:
     harness: str
     annotations: tuple[str, ...] = ()
     unchanged: bool = field(default=False, compare=False)
-    lists: Mapping[str, Path] = field(default_factory=dict, compare=False)
+    lists: tuple[ListFile, ...] = field(default=(), compare=False)
 
     def to_json(self) -> str:
         """Return the text of ``manifest.json``; its last key is a checksum over the others."""

@@ -42,7 +42,7 @@ def test_missing_images_are_listed_whole_in_a_file_that_the_message_names(photos
     with pytest.raises(DataError) as caught:
         again(photos, root)
     file = root / "photos~missing-images.txt"
-    assert f"missing images in full: {file}" in str(caught.value)
+    assert f"all 10 missing images: {file}" in str(caught.value)
     assert str(caught.value).count(".jpg") == 5
     assert sorted(file.read_text().splitlines(), key=NAMES.index) == NAMES[:10]
 
@@ -56,7 +56,10 @@ def test_surplus_images_are_listed_whole_beside_the_dataset_until_they_are_gone(
     file = root / "photos~surplus-images.txt"
     for unchanged in (False, True):
         made = again(photos, root)
-        assert (made.unchanged, made.lists) == (unchanged, {"surplus-images": file})
+        assert (made.unchanged, [str(each) for each in made.lists]) == (
+            unchanged,
+            [f"all 8 surplus images: {file}"],
+        )
         assert file.read_text().splitlines() == [f"images/{name}" for name in over]
         file.unlink()  # and the next one writes it again
     assert "8 image files without captions left out: images/100.png, " in " ".join(made.notes)
@@ -64,7 +67,7 @@ def test_surplus_images_are_listed_whole_beside_the_dataset_until_they_are_gone(
     again(photos, root)
     for name in over:
         (photos / "images" / name).unlink()
-    assert again(photos, root).lists == {}
+    assert again(photos, root).lists == ()
     assert not file.exists()
 
 
@@ -82,7 +85,7 @@ def test_of_many_problems_the_first_are_told_and_all_are_kept(
     assert file.read_text(encoding="utf-8").splitlines() == list(error.problems)
     assert "has 40 problems:" in str(error)
     assert str(error).count("no such file") == SHOWN
-    assert str(error).endswith(f"and 20 problems more, all in {file}")
+    assert str(error).endswith(f"- and 20 more\n  all 40 problems: {file}")
     shutil.rmtree(source / "images")
     with pytest.raises(DataError, match="46 problems"):
         prepare("mine", "listed", {}, source, root, catalog)
@@ -92,8 +95,8 @@ def test_of_many_problems_the_first_are_told_and_all_are_kept(
 def test_a_list_stays_beside_the_dataset_a_name_a_line(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
-    paths = keep(root, "mine", {"../../Way out": ["a\nb", "\x1b[31m", "é", "\ud800"], "": ["c"]})
-    assert [path.name for path in paths.values()] == ["mine~-way-out.txt", "mine~list.txt"]
-    assert sorted(root.iterdir()) == sorted(paths.values())
-    first = next(iter(paths.values())).read_text(encoding="utf-8")
+    files = keep(root, "mine", {"../../Way out": ["a\nb", "\x1b[31m", "é", "\ud800"], "": ["c"]})
+    assert [file.path.name for file in files] == ["mine~-way-out.txt", "mine~list.txt"]
+    assert sorted(root.iterdir()) == sorted(file.path for file in files)
+    first = files[0].path.read_text(encoding="utf-8")
     assert first.splitlines() == ["a\\u000ab", "\\u001b[31m", "é", "\\ud800"]
