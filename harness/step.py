@@ -86,6 +86,7 @@ class Step:
 
         self.model, self.texts, self.seed, self.numerics = model, texts, seed, numerics
         self.team = team
+        self._doubts: dict[str, Tensor] = {}
         self.caption_image = torch.from_numpy(split.caption_image)
         self.embed_image: Callable[[Tensor], Tensor] = lambda batch: images.embed(model.image, batch)
         self.embed_text: Callable[[Tensor], Tensor] = lambda batch: model.text(batch)
@@ -149,9 +150,15 @@ class Step:
         finally:
             encoder.train()
         rows: Any = loss.mine(image, groups, embedded, self.caption_image[drawn].to(groups.device))
-        fits = isinstance(rows, torch.Tensor) and rows.dtype == torch.int64 and rows.ndim == 1
-        if not fits or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < count):
-            raise TrainingError(
-                f"loss {name!r} mined {rows!r:.80}; it must return (k,) int64 rows of its {count} candidates"
-            )
-        return candidates[self.team.same(rows)]
+        must = f"it must return (k,) int64 rows of its {count} candidates"
+        if not (isinstance(rows, torch.Tensor) and rows.dtype == torch.int64 and rows.ndim == 1):
+            raise TrainingError(f"loss {name!r} mined {rows!r:.80}; {must}")
+        # Read later, with the step's figures: until then what is no row may not stop a GPU.
+        kept = rows.clamp(0, count - 1)
+        self._doubts[f"loss {name!r} mined what is no row; {must}"] = (kept != rows).any()
+        return candidates[self.team.same(kept)]
+
+    def doubts(self) -> dict[str, Tensor]:
+        """Return, by what is to be said of it, whether something was wrong in the last step: bool scalars."""
+        found, self._doubts = self._doubts, {}
+        return found

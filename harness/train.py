@@ -15,6 +15,7 @@ from harness.inputs import derive, draw_epoch
 from harness.protocols import ClosedFormLoss, Reporting
 from harness.schedule import build_optimizer, idle_globs, rate_factor
 from harness.step import Batch, Step
+from harness.tally import STEPS, Tally
 from harness.task import Task, Trained
 
 CHECKPOINT_SECONDS = 30.0
@@ -84,6 +85,7 @@ class _Training:
         # A last batch of one would break batch normalisation; it joins the next epoch's draw instead.
         n = len(task.split.records)
         self.steps = n // self.batch if n % self.batch < 2 else math.ceil(n / self.batch)
+        self.tally = Tally(str(task.texts.device))
         self.state = State()
         self.saved = self.mark = time.monotonic()
 
@@ -133,7 +135,8 @@ class _Training:
             state.step += 1
             if state.step < self.steps:
                 self._pause()
-            if state.step % 10 == 0 or state.step == self.steps:
+            if state.step % STEPS == 0 or state.step == self.steps:
+                self.tally.read(state.sums)
                 done = (state.epoch - 1) * self.steps + state.step
                 task.progress("train", done, stage.epochs * self.steps, self._note())
         self._close_epoch()
@@ -145,24 +148,26 @@ class _Training:
         self.optimizer.zero_grad(set_to_none=True)
         terms = self.terms(batch, state.epoch, state.step)
         total = torch.stack([model.weights[name] * term for name, term in terms.items()]).sum()
-        values = {name: float(term.detach()) for name, term in terms.items()}
-        broken = [name for name, value in values.items() if not math.isfinite(value)]
-        if broken:
-            raise TrainingError(
-                f"loss {', '.join(broken)} is {values[broken[0]]} in epoch {state.epoch}, step {state.step + 1}",
-                hint="Lower the stage's lr, set clip, or look at the loss's parameters in registry.yaml.",
-            )
         total.backward()  # type: ignore[no-untyped-call]
         if self.stage.clip is not None:
             trained = [p for p in model.root.parameters() if p.grad is not None]
             torch.nn.utils.clip_grad_norm_(trained, self.stage.clip)
         self.optimizer.step()
-        for name, loss in model.losses.items():
-            if isinstance(loss, Reporting):
-                values |= {f"{name}.{key}": float(figure) for key, figure in loss.figures().items()}
-        values["loss"] = float(total.detach())
-        for key, value in values.items():
-            state.sums[key] = state.sums.get(key, 0.0) + value
+        figures = {
+            f"{name}.{key}": figure
+            for name, loss in model.losses.items()
+            if isinstance(loss, Reporting)
+            for key, figure in loss.figures().items()
+        }
+        self.tally.add(
+            state.epoch,
+            state.step + 1,
+            {**terms, **figures, "loss": total},
+            frozenset(terms),
+            self.step.doubts(),
+        )
+        if self.tally.due:
+            self.tally.read(state.sums)
 
     def _close_epoch(self) -> None:
         state, stage = self.state, self.stage
@@ -195,6 +200,7 @@ class _Training:
         """Write a checkpoint when one is due, or when a signal asks for the end."""
         signal = int(self.team.agree(self.task.stopping())[0])
         if signal or (not finished and time.monotonic() - self.saved >= CHECKPOINT_SECONDS):
+            self.tally.read(self.state.sums)
             self._clock()
             self._save()
             self.saved = time.monotonic()

@@ -77,7 +77,7 @@ def test_rows_that_are_no_candidates_are_named(toy: Any) -> None:
     wrong = ("contrast: {use: contrast}", "contrast: {use: mined, fault: rows}")
     (outcome,) = toy.execute(toy.plan(wrong, matrix="one"))
     assert outcome.status == "failed"
-    assert "loss 'contrast' mined tensor" in outcome.error
+    assert "loss 'contrast' mined what is no row" in outcome.error
     assert "(k,) int64 rows of its 5 candidates" in outcome.error
 
 
