@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import io
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,23 +13,20 @@ from harness.bench import transforms
 from harness.bench.contest import Contender, Rounds, contest
 from harness.bench.memory import resident
 from harness.bench.origin import load_average, origin_of
+from harness.bench.photographs import HEIGHT, WIDTH, Photographs
 from harness.bench.report import Fact, Group, Ratio, Report
 from harness.build import build
-from harness.data.images import decode, inspect, read
+from harness.data.images import inspect
 from harness.decoded import DecodedImages, load_decoded, shrunk
 from harness.errors import RunError
 from harness.execute.settings import settle
-from harness.inputs import PixelInputs, derive
+from harness.inputs import PixelInputs
 from harness.parallel import cores, each
 from harness.plan import Part
-from harness.protocols import Record, Split
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.protocols.datasets import Pixels
-
-HEIGHT, WIDTH = 375, 500
 PIL, PIL_SCALED, V2_FLOAT, V2 = (
     "PIL: resize 256, crop 224, flip",
     "PIL: random resized crop 224, flip",
@@ -94,59 +89,15 @@ def measure(bench: InputBench, told: Callable[[str], None]) -> Report:
     )
 
 
-def photograph(seed: int) -> Pixels:
-    """Draw (`HEIGHT`, `WIDTH`, 3) uint8 with large and small structure, so that it is hard to decode."""
-    import numpy as np
-    from PIL import Image
-
-    random = np.random.default_rng(derive(0, "bench", "photograph", seed))
-    layers = [
-        np.asarray(
-            Image.fromarray(random.integers(0, 256, (rows, columns, 3), dtype=np.uint8)).resize(
-                (WIDTH, HEIGHT), Image.Resampling.BICUBIC
-            ),
-            dtype=np.int64,
-        )
-        for rows, columns in ((24, 32), (188, 250))
-    ]
-    drawn: Pixels = np.clip(layers[0] + (layers[1] - 128) // 5, 0, 255).astype(np.uint8)
-    return drawn
-
-
-class _Folder:
-    """Stands in for an open dataset: files that were inspected."""
-
-    def __init__(self, folder: Path, count: int) -> None:
-        from PIL import Image
-
-        self.paths = []
-        for place in range(count):
-            buffer = io.BytesIO()
-            Image.fromarray(photograph(place)).save(buffer, "JPEG", quality=90)
-            path = folder / f"{place:06d}.jpg"
-            path.write_bytes(buffer.getvalue())
-            self.paths.append(path)
-        self.files = {path.name: path for path in self.paths}
-
-    def pixels(self, record: Record) -> Pixels:
-        return decode(read(self.files[record.file]), inspected=True)
-
-    def content(self, record: Record) -> str:
-        return hashlib.sha256(self.files[record.file].read_bytes()).hexdigest()
-
-
 class _Ways:
     def __init__(self, bench: InputBench, folder: Path) -> None:
         import numpy as np
 
         self.bench = bench
-        dataset: Any = _Folder(folder, bench.images)
+        dataset: Any = Photographs(folder, bench.images)
         self.dataset = dataset
-        records = tuple(
-            Record(image=path.stem, split="train", captions=("a picture",), file=path.name)
-            for path in self.dataset.paths
-        )
-        self.split = Split("train", records)
+        self.split = dataset.split(("a picture",))
+        records = self.split.records
         self.encoder, scaled = self._encoder(crop="exact"), self._encoder(resize="torch")
         self.decoded = load_decoded(
             folder / "home",

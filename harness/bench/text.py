@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from harness.bench.components import check_profile, part_of
 from harness.bench.origin import load_average, machine_of, today
 from harness.bench.rounds import Work, interleave
 from harness.bench.text_report import MODES, Measured, Mode, Speed, TextReport
@@ -17,9 +18,7 @@ from harness.execute.outcome import Workspace
 from harness.execute.provenance import versions
 from harness.execute.settings import settle
 from harness.inputs import derive, prepare_captions
-from harness.plan import Part
-from harness.plan.files import files_of
-from harness.registry import COMPONENT_KINDS, Component, Registry
+from harness.registry import Component, Registry
 from harness.specs import DatasetSpec, EncoderSpec
 
 if TYPE_CHECKING:
@@ -116,11 +115,8 @@ def measure(bench: TextBench, told: Told) -> TextReport:
 
 def _components(bench: TextBench) -> dict[str, Component]:
     """Find the encoders in the registry."""
-    profiles, encoders = bench.registry.names("profiles"), bench.registry.names("encoders")
-    if bench.profile is not None and bench.profile not in profiles:
-        raise InputError(
-            f"{bench.registry.path} has no profile {bench.profile!r}{nearest(bench.profile, profiles)}"
-        )
+    encoders = bench.registry.names("encoders")
+    check_profile(bench.registry, bench.profile)
     found = {}
     for name in bench.encoders:
         if name not in encoders:
@@ -151,33 +147,17 @@ def _embedded(bench: TextBench) -> OpenDataset:
     for entry in bench.registry.datasets.values():
         spec = bench.workspace.catalog.find("dataset", entry.use).spec
         if isinstance(spec, DatasetSpec) and spec.embedded:
-            part = _part(bench, "datasets", entry, entry.params)
+            part = part_of(bench.registry, bench.workspace.catalog, "datasets", entry, entry.params)
             return open_dataset(part, bench.workspace.data, bench.workspace.catalog)
     raise InputError(f"{bench.registry.path} has no embedded dataset, from whose captions words are drawn")
-
-
-def _part(bench: TextBench, section: str, component: Component, params: Mapping[str, Any]) -> Part:
-    spec = bench.workspace.catalog.find(COMPONENT_KINDS[section], component.use).spec
-    try:
-        files = files_of(params, bench.registry.path.parent)
-    except InputError as error:
-        place = bench.registry.at((section, component.name))
-        raise InputError(f"{place}: {error.message}", hint=error.hint) from error
-    return Part(
-        name=component.name,
-        use=component.use,
-        revision=spec.revision,
-        params=params,
-        title=component.title,
-        files=files,
-    )
 
 
 def _built(bench: TextBench, component: Component, dataset: OpenDataset, dim: int, length: int) -> nn.Module:
     import torch
 
     split = dataset.split("train")
-    part = _part(bench, "encoders", component, {**component.params, **bench.settings, "length": length})
+    params = {**component.params, **bench.settings, "length": length}
+    part = part_of(bench.registry, bench.workspace.catalog, "encoders", component, params)
     torch.manual_seed(derive(0, "bench", component.name))
     values = {"dim": dim, "classes": len(split.records), "captions": split.captions, "seed": 0}
     encoder: nn.Module = build(part, "encoder", bench.workspace.catalog, **values)

@@ -6,7 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.bench_options import BenchThreads, Rounds, Seconds, Source, Write, deliver
+from harness.cli.bench_options import (
+    BenchDevice,
+    BenchThreads,
+    Profile,
+    Rounds,
+    Seconds,
+    Source,
+    Write,
+    deliver,
+    named,
+)
 from harness.cli.bench_text import text
 from harness.cli.options import Json, Strict, load_registry
 
@@ -134,6 +144,47 @@ def images(
         return measure(bench, told)
 
     deliver("input", made, source, write=write, strict=strict, as_json=as_json, threads=threads)
+
+
+@app.command()
+def stage1(
+    experiment: Annotated[
+        str, typer.Option("--experiment", help="Of registry.yaml; its stage freezes the backbone.")
+    ] = "dual-path",
+    profile: Profile = "laptop",
+    images: Annotated[int, typer.Option("--images", min=4, help="Generated photographs.")] = 64,
+    classes: Annotated[int, typer.Option("--classes", min=4, help="Classes of a classifier.")] = 6000,
+    rounds: Rounds = 3,
+    seconds: Seconds = 0.2,
+    device: BenchDevice = "auto",
+    threads: BenchThreads = None,
+    source: Source = None,
+    write: Write = False,
+    strict: Strict = False,
+    as_json: Json = False,
+) -> None:
+    """Measure an epoch over cached features of a frozen backbone beside one that computes them anew."""
+
+    def made(workspace: Any, told: Any) -> Any:
+        from harness.bench.stage import StageBench, measure
+        from harness.bench.training import Recipe
+
+        recipe = Recipe(registry=load_registry(), experiment=experiment, profile=named(profile))
+        bench = StageBench(
+            workspace=workspace, rounds=rounds, seconds=seconds, recipe=recipe, images=images, classes=classes
+        )
+        return measure(bench, told)
+
+    deliver(
+        "stage1",
+        made,
+        source,
+        write=write,
+        strict=strict,
+        as_json=as_json,
+        threads=threads,
+        device=device,
+    )
 
 
 app.command()(text)

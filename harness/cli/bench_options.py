@@ -29,7 +29,15 @@ Source = Annotated[
     Path | None,
     typer.Option("--from", help="Measure nothing; show what --json printed earlier.", show_default=False),
 ]
+Profile = Annotated[
+    str, typer.Option("--profile", help="A profile of registry.yaml; `none` measures the paper's sizes.")
+]
 Write = Annotated[bool, typer.Option("--write", help="Write the section of docs/performance.md.")]
+
+
+def named(profile: str) -> str | None:
+    """Return the profile that an option names; ``None`` for the entries of the registry as they are."""
+    return None if profile == "none" else profile
 
 
 def workspace_of(device: str, threads: int | None, strict: bool) -> Any:

@@ -11,10 +11,12 @@ import typer
 from harness.cli.bench_options import (
     BenchDevice,
     BenchThreads,
+    Profile,
     Rounds,
     Seconds,
     Source,
     Write,
+    named,
     print_group,
     workspace_of,
 )
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from harness.bench.text_report import TextReport
 
 ENCODERS = ("words", "gru", "lstm")
-NO_PROFILE = "none"
 
 Encoders = Annotated[
     list[str] | None,
@@ -39,9 +40,6 @@ Encoders = Annotated[
         show_default=False,
         autocompletion=complete_encoder,
     ),
-]
-Profile = Annotated[
-    str, typer.Option("--profile", help="A profile of registry.yaml; `none` measures the paper's sizes.")
 ]
 Lengths = Annotated[
     list[int] | None,
@@ -99,7 +97,7 @@ def text(
             registry=registry,
             workspace=workspace_of(device, threads, strict),
             encoders=tuple(dict.fromkeys(encoder or ENCODERS)),
-            profile=None if profile == NO_PROFILE else profile,
+            profile=named(profile),
             **({"lengths": tuple(dict.fromkeys(length))} if length else {}),
             batch=batch,
             rounds=rounds,

@@ -1,0 +1,189 @@
+"""Stages of an experiment of registry.yaml on generated photographs: what a benchmark of training steps runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.bench.components import check_profile, part_of
+from harness.bench.photographs import Photographs
+from harness.build import build
+from harness.decoded import load_decoded, stored_size
+from harness.errors import InputError, nearest
+from harness.execute.assemble import placed
+from harness.execute.outcome import Workspace
+from harness.inputs import ImageInputs, PixelInputs, derive, draw_epoch, prepare_captions
+from harness.model import Model
+from harness.protocols import Split
+from harness.registry import Registry, Stage
+from harness.schedule import build_optimizer
+from harness.step import Batch, Numerics, Step
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CAPTIONS, WORDS, LENGTH = 5, 500, 12
+"""Captions of an image, different words in all, and words of a caption."""
+PLAIN = {"image": {"weights": None}, "text": {"vectors": None}}
+"""Nothing is downloaded: how long a step takes does not depend on where its weights came from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """An experiment under a profile.
+
+    Attributes:
+        profile: ``None`` takes the entries of the registry as they are.
+    """
+
+    registry: Registry
+    experiment: str
+    profile: str | None
+
+    def check(self) -> None:
+        """Refuse names that are not there.
+
+        Raises:
+            InputError: with the nearest name.
+        """
+        check_profile(self.registry, self.profile)
+        if self.experiment not in self.registry.experiments:
+            raise InputError(
+                f"{self.registry.path} has no experiment {self.experiment!r}"
+                f"{nearest(self.experiment, self.registry.experiments)}"
+            )
+
+    def stage(self, name: str | None = None) -> Stage:
+        """Return a stage by name; without one, that of the experiment."""
+        experiment = self.registry.experiment(self.experiment, self.profile)
+        return self.registry.stage(name or experiment.stage, self.profile)
+
+
+class Photo:
+    """Photographs on disk, their captions, and a model that is trained on them.
+
+    Args:
+        classes: of a loss that classifies, at least as many as there are images; ``None``: as many.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        stage: Stage,
+        workspace: Workspace,
+        folder: Path,
+        images: int,
+        classes: int | None,
+    ) -> None:
+        import numpy as np
+
+        self.recipe, self.stage, self.workspace = recipe, stage, workspace
+        self.home = folder / "home"
+        dataset: Any = Photographs(folder, images)
+        self.dataset = dataset
+        random = np.random.default_rng(derive(0, "bench", "words"))
+        words = [f"word{place}" for place in range(WORDS)]
+        self.split: Split = dataset.split([" ".join(random.choice(words, LENGTH)) for _ in range(CAPTIONS)])
+        self.model = self._model(classes or images)
+        self.texts = prepare_captions(self.model.text, self.split.captions, workspace.device)
+
+    def _model(self, classes: int) -> Model:
+        from torch import nn
+
+        experiment = self.recipe.registry.experiment(self.recipe.experiment, self.recipe.profile)
+        # Every word is known.
+        captions = tuple(f"word{place}" for place in range(WORDS) for _ in range(CAPTIONS))
+        values = {"dim": experiment.dim, "classes": classes, "captions": captions, "seed": 0}
+        sides = (("image", experiment.image), ("text", experiment.text))
+        parts: dict[str, nn.Module] = {
+            role: self._built("encoders", name, PLAIN[role], values) for role, name in sides
+        }
+        losses = {
+            name: self._built("losses", name, self.stage.settings.get(name, {}), values)
+            for name in self.stage.losses
+        }
+        root = nn.ModuleDict({**parts, "loss": nn.ModuleDict(losses)})
+        return Model(placed(root, self.workspace.device), dict(self.stage.losses))
+
+    def _built(self, section: str, name: str, params: Any, values: Any) -> Any:
+        import torch
+
+        recipe, catalog = self.recipe, self.workspace.catalog
+        component = recipe.registry.component(section, name, recipe.profile)
+        known = {
+            key: value for key, value in params.items() if section == "losses" or key in component.params
+        }
+        part = part_of(recipe.registry, catalog, section, component, {**component.params, **known})
+        torch.manual_seed(derive(0, "bench", section, name))
+        return build(part, "encoder" if section == "encoders" else "loss", catalog, **values)
+
+    def pixels(self) -> PixelInputs:
+        """Return the images as pixels, out of a decoded cache where the encoder asks for one."""
+        size = stored_size(self.model.image)
+        decoded = None
+        if size is not None:
+            decoded = load_decoded(
+                self.home, self.dataset, self.split.records, size=size, progress=lambda done, total: None
+            )
+        device = self.workspace.device
+        return PixelInputs(
+            self.dataset, self.split, self.model.image, device=device, workers=0, decoded=decoded
+        )
+
+    def trainer(self, images: ImageInputs) -> Trainer:
+        """Return what trains the model on these inputs."""
+        return Trainer(self, images)
+
+
+class Trainer:
+    """Steps of a stage, as `harness.train` takes them, without val, checkpoints and messages."""
+
+    def __init__(self, photo: Photo, images: ImageInputs) -> None:
+        self.photo, self.images = photo, images
+        self.model, self.stage = photo.model, photo.stage
+        self.model.freeze(self.stage.freeze)
+        self.optimizer = build_optimizer(self.model.root, self.stage)
+        self.step = Step(self.model, images, photo.split, photo.texts, seed=0, numerics=Numerics())
+        self.size = min(self.stage.batch, len(photo.split.records))
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the batches of an epoch."""
+        import torch
+
+        draw = draw_epoch(self.photo.split, views=self.images.views, seed=0, epoch=1)
+        last = len(draw.order) // self.size * self.size
+        captions, groups = torch.from_numpy(draw.captions), torch.from_numpy(draw.order)
+        inputs = self.images.batches(draw.order[:last], draw.views[:last], self.size, derive(0, "pixels", 1))
+        for place, images in enumerate(inputs):
+            rows = slice(place * self.size, (place + 1) * self.size)
+            texts = self.photo.texts[captions[rows].to(self.photo.texts.device)]
+            yield Batch(images=images, texts=texts, groups=groups[rows].to(texts.device))
+
+    def train(self, batch: Batch) -> float:
+        """Take one step and return the loss."""
+        import torch
+
+        self.optimizer.zero_grad(set_to_none=True)
+        terms = self.step.terms(batch, 1, 0)
+        total = torch.stack([self.model.weights[name] * term for name, term in terms.items()]).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return float(total.detach())
+
+    def epoch(self) -> float:
+        """Take all steps of an epoch and return the last loss."""
+        self.model.root.train()
+        losses = [self.train(batch) for batch in self.batches()]
+        return losses[-1]
+
+    def image_epoch(self) -> None:
+        """Take the image path alone over an epoch: forward, and backward from a given gradient."""
+        import torch
+
+        self.model.root.train()
+        for batch in self.batches():
+            self.optimizer.zero_grad(set_to_none=True)
+            embedded = self.step.embed_image(batch.images)
+            embedded.backward(torch.ones_like(embedded))  # type: ignore[no-untyped-call]
