@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.execute.rows import ROWS, efficiency_of, identities, keep_ranks, metrics_of
+from harness.execute.rows import ROWS, efficiency_of, identities, intervals_of, keep_ranks, metrics_of
 from harness.leaderboard import Ranks, Row, merge_rows, read_rows, write
 from harness.store import Result, Store
 
@@ -39,9 +39,11 @@ def refreshed(row: Row, result: Result, asked: Collection[str] = ()) -> Row:
     judged = {name: result.figures[name] for name in names}
     stale = tuple(f"{name}." for name in names)
     kept = {name: value for name, value in row.metrics.items() if not name.startswith(stale)}
+    bounds = {name: value for name, value in row.intervals.items() if not name.startswith(stale)}
     return replace(
         row,
         metrics=kept | metrics_of(judged),
+        intervals=bounds | intervals_of(judged),
         evaluators={**row.evaluators, **identities(judged)},
         efficiency=efficiency_of(result.cost),
     )

@@ -34,12 +34,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One figure before and after; ``None`` where there was or is none."""
+    """One figure before and after; ``None`` where there was or is none.
+
+    Attributes:
+        interval: bounds of the 95 % interval over images of the new one, where its evaluator tells it by image.
+    """
 
     evaluator: str
     name: str
     old: float | None
     new: float | None
+    interval: tuple[float, float] | None = None
 
     @property
     def fate(self) -> str:
@@ -218,8 +223,15 @@ def _figures(
     evaluator: str, stored: Mapping[str, Mapping[str, Any]], entry: Mapping[str, Any]
 ) -> list[Figure]:
     old, new = stored.get(evaluator, {}).get("values", {}), entry["values"]
+    bounds = {name: (low, high) for name, (low, high) in entry["intervals"].items()}
     return [
-        Figure(evaluator=evaluator, name=name, old=old.get(name), new=new.get(name))
+        Figure(
+            evaluator=evaluator,
+            name=name,
+            old=old.get(name),
+            new=new.get(name),
+            interval=bounds.get(name),
+        )
         for name in sorted({*old, *new})
     ]
 

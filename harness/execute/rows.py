@@ -101,6 +101,7 @@ def row_of(outcome: Outcome, recipe: Mapping[str, str]) -> Row:
         passport=result.passport,
         seed=cell.run.seed,
         metrics=metrics_of(shown),
+        intervals=intervals_of(shown),
         val_rsum=result.val_rsum,
         images=result.images,
         captions=result.captions,
@@ -136,16 +137,24 @@ def metrics_of(figures: Figures) -> dict[str, float]:
     }
 
 
-def identities(figures: Figures) -> dict[str, str]:
-    """Name each evaluator of a result with all that changes its figures, for people and for comparison."""
+def intervals_of(figures: Figures) -> dict[str, tuple[float, float]]:
+    """Return the intervals that a result keeps, by the names of `metrics_of`; older results keep none."""
     return {
-        name: _identity(entry["use"], entry["revision"], entry["params"]) for name, entry in figures.items()
+        f"{name}.{figure}": (float(low), float(high))
+        for name, entry in figures.items()
+        for figure, (low, high) in entry.get("intervals", {}).items()
     }
 
 
-def _identity(use: str, revision: int, params: Mapping[str, Any]) -> str:
-    settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in sorted(params.items()))
-    return f"{use} {revision}" + (f" ({settings})" if settings else "")
+def identities(figures: Figures) -> dict[str, str]:
+    """Name each evaluator of a result with all that changes its figures, for people and for comparison."""
+    return {name: _identity(entry) for name, entry in figures.items()}
+
+
+def _identity(entry: Mapping[str, Any]) -> str:
+    settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in sorted(entry["params"].items()))
+    labels = f", labels {entry['labels']}" if entry.get("labels") else ""
+    return f"{entry['use']} {entry['revision']}" + (f" ({settings})" if settings else "") + labels
 
 
 def public(command: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.execute.rows import ROWS, identities, keep_ranks, metrics_of, public
+from harness.execute.rows import ROWS, identities, intervals_of, keep_ranks, metrics_of, public
 from harness.leaderboard import Ranks, Row, merge_rows, pages_of, read_rows, write
 from harness.leaderboard.tables import IMPORTED
 from harness.store import Result, Store
@@ -60,6 +60,7 @@ def row_of_imported(result: Result) -> Row:
         passport=result.passport,
         seed=spec.get("seed", 0),
         metrics=metrics_of(result.figures),
+        intervals=intervals_of(result.figures),
         val_rsum=None,
         images=result.images,
         captions=result.captions,

@@ -12,6 +12,7 @@ from harness.leaderboard.markdown import escape
 from harness.leaderboard.published import RECALLS
 from harness.leaderboard.rows import Row, natural
 from harness.passport import differing, passport, with_figures
+from harness.statistics import Interval
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,18 @@ class Group:
         """Return the statistic of one metric."""
         values = self.values(figure)
         return statistic([scale * value for value in values]) if values else None
+
+    def interval(self, figure: str, scale: float = 1.0) -> Interval | None:
+        """Return the mean over rows of the bounds of their intervals over images; ``None`` if a row has none.
+
+        For one row that is its own. For several it is no shorter than that of their mean: a standard deviation of a
+        mean is at most the mean of the standard deviations.
+        """
+        found = [row.intervals[figure] for row in self.rows if figure in row.intervals]
+        if len(found) < len(self.rows):
+            return None
+        low, high = (scale * statistics.fmean(ends) for ends in zip(*found, strict=True))
+        return Interval(low=low, high=high)
 
     def rsums(self, evaluator: str) -> dict[int, float]:
         """Return the sum of the six recalls in percent by seed, of the rows that have all six."""

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.leaderboard.groups import Group, mark, names, passport_letters
+from harness.leaderboard.groups import (
+    Group,
+    Statistic,
+    mark,
+    names,
+    passport_letters,
+    protocol_notes,
+    short,
+)
 from harness.leaderboard.markdown import escape, pipe_table
-from harness.leaderboard.tables import cell
+from harness.leaderboard.rows import Row
+from harness.leaderboard.tables import OTHER_PROTOCOL, cell, source
+from harness.passport import passport
+from harness.statistics import Interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +35,11 @@ class Judged:
     title: str
     about: str
     columns: dict[str, str]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The metrics of a row that stand in the columns."""
+        return tuple(f"{self.evaluator}.{column}" for column in self.columns)
 
 
 _MULTIPLE = {
@@ -55,7 +71,7 @@ JUDGED = (
         about="Do scores of pairs of test images and captions, most of them not written for each other, order as "
         "people's grades do (Hodosh et al., JAIR 2013)? Kendall's rank correlation with the mean of three experts' "
         "grades and with each grade for itself (Flickr8k-Expert of the literature), nDCG of the judged captions of an "
-        "image (0.744 of 1 at random), and correlation with the share of a crowd that said yes. Times 100.",
+        "image (0.743 of 1 at random), and correlation with the share of a crowd that said yes. Times 100.",
         columns={
             "expert.kendall_tau_b": "experts τ-b",
             "expert.judgments.kendall_tau_c": "each expert τ-c",
@@ -66,24 +82,79 @@ JUDGED = (
 )
 
 
+_BRACKETS = (
+    "In brackets: 95 % interval over the test images (bootstrap, the captions of an image move together), of several "
+    "seeds the mean of their bounds. It says nothing of other seeds."
+)
+_WITHOUT = (
+    "Rows without one were judged before intervals were kept: `harness rescore --publish` computes them."
+)
+
+
+@dataclass(frozen=True)
+class JudgedGroup(Group):
+    """A method as one evaluator judged it: its protocol has that evaluator in place of those of recall."""
+
+    evaluator: str
+
+    @property
+    def protocol(self) -> Mapping[str, str]:
+        """What its figures may be compared with, the labels included."""
+        told = self.first.evaluators.get(self.evaluator, "not kept")
+        return {**self.first.protocol, f"figures of {self.evaluator}": told} if self.first.protocol else {}
+
+    @property
+    def passport(self) -> str:
+        """The hash of it."""
+        return passport(self.protocol) if self.protocol else self.first.passport
+
+
 def judged_sections(groups: Sequence[Group]) -> list[str]:
     """Render a table for each evaluator of `JUDGED` that any of the methods has figures of."""
     sections: list[str] = []
     for judged in JUDGED:
-        table = _table(judged, groups)
-        if table:
-            sections += [f"## {judged.title}", judged.about, table]
+        named = _groups(judged, groups)
+        if named:
+            found = [group for _, group in named]
+            known = [_intervals(judged, group) for group in found]
+            notes = [_BRACKETS] if any(known) else []
+            notes += [_WITHOUT] if any(known) and not all(known) else []
+            if passport_letters(found):
+                notes.append(f"{OTHER_PROTOCOL}: {protocol_notes(found)}.")
+            sections += [f"## {judged.title}", judged.about, _table(judged, named)]
+            sections += ["\n".join(f"- {note}" for note in notes)] if notes else []
     return sections
 
 
-def _table(judged: Judged, groups: Sequence[Group]) -> str:
-    letters, rows = passport_letters(groups), []
+def _groups(judged: Judged, groups: Sequence[Group]) -> list[tuple[str, JudgedGroup]]:
+    """Return the methods that have figures, by name; one whose seeds were judged by other labels is taken apart."""
+    found = []
     for group, name in zip(groups, names(groups), strict=True):
-        figures = [group.statistic(f"{judged.evaluator}.{column}", 100.0) for column in judged.columns]
-        if any(figures):
-            first = figures[0].mean if figures[0] else -1.0
-            rows.append(
-                (-first, [escape(name) + mark(group, letters), *map(cell, figures), str(len(group.rows))])
-            )
-    header = ["Method", *judged.columns.values(), "seeds"]
-    return pipe_table(header, [row for _, row in sorted(rows)], figures=range(1, len(header))) if rows else ""
+        by: dict[str, list[Row]] = {}
+        for row in group.rows:
+            if any(key in row.metrics for key in judged.keys):
+                by.setdefault(row.evaluators.get(judged.evaluator, ""), []).append(row)
+        found += [(name, JudgedGroup(tuple(rows), judged.evaluator)) for rows in by.values()]
+    return found
+
+
+def _intervals(judged: Judged, group: JudgedGroup) -> bool:
+    return any(group.interval(key) for key in judged.keys)
+
+
+def _table(judged: Judged, named: Sequence[tuple[str, JudgedGroup]]) -> str:
+    letters, rows = passport_letters(group for _, group in named), []
+    for name, group in named:
+        figures = [(group.statistic(key, 100.0), group.interval(key, 100.0)) for key in judged.keys]
+        first = figures[0][0].mean if figures[0][0] else -101.0
+        told = [str(len(group.rows)), source(group), f"`{short(group.passport)}`"]
+        rows.append(
+            (-first, [escape(name) + mark(group, letters), *(_cell(*pair) for pair in figures), *told])
+        )
+    header = ["Method", *judged.columns.values(), "seeds", "source", "passport"]
+    return pipe_table(header, [row for _, row in sorted(rows)], figures=range(1, len(header) - 2))
+
+
+def _cell(figure: Statistic | None, interval: Interval | None) -> str:
+    reach = f" ({interval.low:.1f} to {interval.high:.1f})" if figure and interval else ""
+    return f"{cell(figure)}{reach}"

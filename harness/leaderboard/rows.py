@@ -32,6 +32,7 @@ class Row:
         protocol: parts of the passport, see `harness.passport`; empty where only the hash was kept.
         evaluators: evaluator -> component, revision and parameters, as text.
         metrics: ``<evaluator>.<figure>``, rates as fractions, such as ``recall.i2t.recall@1``.
+        intervals: bounds of the 95 % interval over images of those metrics that have one beside their ranks.
         val_rsum: rSum on val of the weights that were kept, 0..600.
         images: number of test images; `captions`, of test captions.
         parameters: number of trained parameters; ``None``, as what training cost, where nobody told.
@@ -72,6 +73,7 @@ class Row:
     recipe: str = ""
     protocol: Mapping[str, str] = field(default_factory=dict)
     evaluators: Mapping[str, str] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     efficiency: Mapping[str, float] = field(default_factory=dict)
     limit: int | None = None
     source: str = ""
