@@ -5,11 +5,14 @@ README.md, between its markers:
   excerpt    from leaderboards/flickr8k.md: its best measured rows; until there are any, the paper's published
              ones from leaderboards/flickr30k.md
 and its tree, whose names must be those that git knows; its descriptions are written by hand.
+
+docs/hooks.md, as a whole, from the docstrings of what plugins meet.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import re
 import subprocess
 import sys
@@ -132,6 +135,19 @@ def _table(rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def hooks_page() -> str:
+    """Render docs/hooks.md."""
+    spec = importlib.util.spec_from_file_location("hooks_page", Path(__file__).with_name("hooks_page.py"))
+    if spec is None or spec.loader is None:
+        raise ImportError("hooks_page.py does not stand beside texts.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    page: str = module.render()
+    return page
+
+
+PAGES = {"docs/hooks.md": hooks_page}
+"""Pages that are generated as a whole."""
 GENERATED = {"commands": command_table, "excerpt": excerpt}
 
 
@@ -187,6 +203,15 @@ def stale(text: str) -> list[str]:
     return problems
 
 
+def stale_pages() -> list[str]:
+    """Return a line for every generated page that does not follow from its source."""
+    return [
+        f"{name} is stale: refresh it with `uv run python .ci/texts.py --write`"
+        for name, render in PAGES.items()
+        if not (ROOT / name).is_file() or (ROOT / name).read_text(encoding="utf-8") != render()
+    ]
+
+
 def refreshed(text: str) -> str:
     """Return README.md with every generated text as it must be."""
     for name, render in GENERATED.items():
@@ -197,18 +222,22 @@ def refreshed(text: str) -> str:
 
 def main() -> int:
     """Check, or write; return the exit code."""
-    parser = argparse.ArgumentParser(description="Check or refresh the generated texts of README.md.")
+    parser = argparse.ArgumentParser(
+        description="Check or refresh the generated texts of README.md and docs/."
+    )
     parser.add_argument("--write", action="store_true", help="refresh them")
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     if parser.parse_args().write:
         text = refreshed(text)
         readme.write_text(text, encoding="utf-8")
-    problems = stale(text)
+        for name, render in PAGES.items():
+            (ROOT / name).write_text(render(), encoding="utf-8")
+    problems = stale(text) + stale_pages()
     for problem in problems:
         sys.stdout.write(f"{problem}\n")
     if not problems:
-        sys.stdout.write("README.md: every generated text is fresh\n")
+        sys.stdout.write("every generated text is fresh\n")
     return 1 if problems else 0
 
 

@@ -1,4 +1,9 @@
-"""The four hooks. Within `harness.v1` signatures only gain; a plugin of another version is named, not ignored."""
+"""The four hooks. Within `harness.v1` signatures only gain; a plugin of another version is named, not ignored.
+
+Each takes nothing and returns declarations; a plugin has those that it needs. They are called whenever names are looked
+up, so that a module with hooks loads nothing heavy. A plugin that raises, misspells a hook, repeats a name or returns
+something else is left out whole, with its reason, and costs nobody else anything.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import importlib.util
 import io
 import json
 import os
@@ -143,6 +144,23 @@ def test_the_registry_of_the_page_is_one(tmp_path: Path) -> None:
         path.write_text(text, encoding="utf-8")
         registry = Registry.load(path)
         assert registry.matrices
+
+
+def test_the_page_of_hooks_is_that_of_the_docstrings_and_has_every_name() -> None:
+    from harness import api
+
+    spec = importlib.util.spec_from_file_location("texts", ROOT / ".ci" / "texts.py")
+    assert spec is not None
+    assert spec.loader is not None
+    texts = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(texts)
+    page = (DOCS / "hooks.md").read_text(encoding="utf-8")
+    assert page == texts.hooks_page()
+    assert texts.stale_pages() == []
+    assert [name for name in api.__all__ if not re.search(rf"\b{name}\b", page)] == []
+    documented = set(re.findall(r"^### `(\w+)`", page, re.M))
+    declared = {name for name in api.__all__ if "Error" not in name} - {"hookimpl", "nearest", "valid_name"}
+    assert documented >= {name for name in declared if callable(getattr(api, name))} - {"Policy"}
 
 
 def test_every_entry_that_the_pages_name_is_in_the_registry() -> None:
