@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,7 +100,7 @@ class Means:
         """Execute a plan, with progress on standard error; a signal becomes the exit code that shells give it."""
         from harness.cli.progress import Watcher
         from harness.errors import Interrupted
-        from harness.execute import Workspace, execute
+        from harness.execute import Workspace
         from harness.execute.provenance import default_threads, source_revision
 
         stopper = Stopper()
@@ -107,7 +109,7 @@ class Means:
             home=where.home,
             data=where.data,
             catalog=catalog,
-            device=device_for(self.device, plan, where.home, force=self.force, devices=self.devices),
+            device=self._device(plan, where),
             threads=self.threads or default_threads(),
             devices=self.devices,
             compile=self.compile,
@@ -117,7 +119,31 @@ class Means:
         )
         try:
             with Watcher() as watcher:
-                return execute(plan, workspace, listener=watcher, force=self.force, fail_fast=self.fail_fast)
+                return self._executor(plan, where)(
+                    plan, workspace, listener=watcher, force=self.force, fail_fast=self.fail_fast
+                )
         except Interrupted as stop:
             say("stopped; the same command goes on from the last checkpoint", style="yellow")
             raise typer.Exit(128 + stop.signal) from stop
+
+    def _device(self, plan: Plan, where: Place) -> str:
+        if self._on_cluster(plan, where):
+            return self.device  # of the cluster's nodes, not of this machine
+        return device_for(self.device, plan, where.home, force=self.force, devices=self.devices)
+
+    def _executor(self, plan: Plan, where: Place) -> Callable[..., tuple[Outcome, ...]]:
+        if not self._on_cluster(plan, where):
+            from harness.execute import execute
+
+            return execute
+        from harness.execute import cluster
+
+        return partial(cluster.execute, address=self.address)
+
+    def _on_cluster(self, plan: Plan, where: Place) -> bool:
+        """Tell whether a cluster is asked for, and there is something to do for it."""
+        from harness.store import Store
+
+        store = Store(where.home)
+        todo = self.force or any(not store.finished(run.fingerprint) for run in plan.runs)
+        return self.executor == "ray" and todo

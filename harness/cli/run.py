@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.console import emit
-from harness.cli.means import Devices, Means
+from harness.cli.means import Address, Devices, Executor, Means
 from harness.cli.options import (
     Compile,
     Dataset,
@@ -51,6 +51,8 @@ def run(
     seed: Seed = None,
     device: Device = "auto",
     devices: Devices = 1,
+    executor: Executor = "local",
+    address: Address = "",
     precision: Precision = "32-true",
     compiled: Compile = "",
     limit: Limit = None,
@@ -74,6 +76,8 @@ def run(
         precision=precision,
         compile=compiled,
         threads=threads,
+        executor=executor,
+        address=address,
         force=force,
         fail_fast=fail_fast,
     )
@@ -103,6 +107,8 @@ def run(
             "limit": limit,
             "device": None if device == "auto" else device,
             "devices": None if devices == 1 else devices,
+            "executor": None if executor == "local" else executor,
+            "address": address,
             "precision": None if precision == "32-true" else precision,
             "compile": compiled,
             "threads": threads,

@@ -35,10 +35,8 @@ def execute(
         Interrupted: a signal asked for the end; everything up to the last checkpoint is kept.
     """
     outcomes: dict[int, Outcome] = {}
-    wanted: dict[str, list[int]] = {}
-    for position, cell in enumerate(plan.cells):
-        wanted.setdefault(cell.run.fingerprint, []).append(position)
-    execution = _Execution(workspace, listener, force=force)
+    wanted = cells_of(plan)
+    execution = Execution(workspace, listener, force=force)
     for index, run in enumerate(plan.runs, 1):
         if signal := workspace.stopping():
             raise Interrupted(signal)
@@ -58,7 +56,15 @@ def execute(
     return tuple(outcomes[position] for position in range(len(plan.cells)))
 
 
-class _Execution:
+def cells_of(plan: Plan) -> dict[str, list[int]]:
+    """Return the positions of the cells that want each run, by its fingerprint."""
+    wanted: dict[str, list[int]] = {}
+    for position, cell in enumerate(plan.cells):
+        wanted.setdefault(cell.run.fingerprint, []).append(position)
+    return wanted
+
+
+class Execution:
     """The runs of one plan; knows those that failed, by fingerprint."""
 
     def __init__(self, workspace: Workspace, listener: Listener, *, force: bool) -> None:
@@ -76,7 +82,7 @@ class _Execution:
         # A child that is stored needs no parent.
         if run.parent in self.failures and (self.force or not self.store.finished(run.fingerprint)):
             failure = self.failures[run.fingerprint] = self.failures[run.parent].of_child()
-            return [_failed(cell, failure, 0.0) for cell in cells]
+            return [failed_outcome(cell, failure, 0.0) for cell in cells]
         try:
             waiting = Waiting(lambda who: self.listener.note(f"waiting for {who}"), self.workspace.stopping)
             with hold(self.workspace.home, run.fingerprint, waiting):
@@ -92,7 +98,7 @@ class _Execution:
             self.listener.note(
                 f"run {run.fingerprint} failed: {failure.cause}\n  traceback: {failure.traceback}"
             )
-        return [_failed(cell, failure, time.monotonic() - start) for cell in cells]
+        return [failed_outcome(cell, failure, time.monotonic() - start) for cell in cells]
 
     def _held(self, run: RunSpec, cells: list[Cell], start: float) -> list[Outcome]:
         """Train a run unless it is stored, and score it; its lock is held."""
@@ -111,7 +117,7 @@ class _Execution:
             except BaseException as error:
                 name = f"{run.fingerprint}-{number + 1}" if number else run.fingerprint
                 failure = record(error, run, self.workspace, self.store, name=name)
-                outcomes.append(_failed(cell, failure, time.monotonic() - start))
+                outcomes.append(failed_outcome(cell, failure, time.monotonic() - start))
             else:
                 seconds = time.monotonic() - start
                 outcomes.append(Outcome(cell=cell, status=status, result=result, seconds=seconds))
@@ -146,7 +152,8 @@ def _stored(run: RunSpec, store: Store, listener: Listener) -> Result | None:
     return None if damaged else store.result(run.fingerprint)
 
 
-def _failed(cell: Cell, failure: Failure, seconds: float) -> Outcome:
+def failed_outcome(cell: Cell, failure: Failure, seconds: float) -> Outcome:
+    """Return what became of a cell whose run, or evaluator, failed."""
     return Outcome(
         cell=cell,
         status="failed",

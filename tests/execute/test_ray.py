@@ -1,0 +1,154 @@
+"""A plan on a real Ray cluster on this machine: what the local executor gives, also where a worker is killed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import InputError, Interrupted
+from harness.execute import cluster
+from harness.execute.cluster.connect import connected, device_on
+from harness.store import Store
+
+RETRAINED = ("direct: {experiment: direct}", "direct: {experiment: direct, text.fault: killed}")
+BROKEN = ("plain: {}", "plain: {text.fault: raises}")
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What components write down on workers, which have the environment of the cluster's start."""
+    return tmp_path_factory.mktemp("ray") / "toy.log"
+
+
+@pytest.fixture(scope="module")
+def running(toy_site: Path, log: Path) -> Iterator[Any]:
+    """A cluster with two workers, as `harness run` starts it."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(toy_site))
+        patch.setenv("TOY_LOG", str(log))
+        for name in ("HARNESS_PLUGINS", "TOY_SLEEP", "RAY_ADDRESS"):
+            patch.delenv(name, raising=False)
+        with connected("", cpus=2) as ray:
+            yield ray
+
+
+@pytest.fixture
+def at(toy: Any, log: Path, tmp_path: Path) -> Any:
+    """Execute a plan of the toy on the cluster, in a store of its own."""
+
+    def run(plan: Any, *, force: bool = False, fail_fast: bool = False, **fields: Any) -> Any:
+        toy.home = tmp_path / "there"
+        return cluster.execute(
+            plan, toy.workspace(**fields), listener=toy.listener, force=force, fail_fast=fail_fast
+        )
+
+    log.unlink(missing_ok=True)
+    return run
+
+
+def events(log: Path, start: str) -> int:
+    return sum(line.startswith(start) for line in log.read_text().splitlines())
+
+
+def files(home: Path, fingerprint: str) -> dict[str, bytes]:
+    folder = Store(home).folder(fingerprint)
+    return {name: (folder / name).read_bytes() for name in ("weights.safetensors", "ranks.parquet")}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_plan_gives_what_it_gives_here_though_a_worker_is_killed(
+    toy: Any, running: Any, at: Any, log: Path, tmp_path: Path
+) -> None:
+    plan = toy.plan(RETRAINED)
+    (tmp_path / "toy.log.killed").touch()  # here nothing is killed
+    alone = toy.execute(plan)
+    home = toy.home
+    toy.listener.told.clear()
+    there = at(plan)
+    assert [(o.status, o.error) for o in there] == [("done", "")] * 4
+    assert [o.cell.labels for o in there] == [cell.labels for cell in plan.cells]
+    for one, other in zip(alone, there, strict=True):
+        assert one.result.figures == other.result.figures
+        assert one.result.val_rsum == other.result.val_rsum
+        fingerprint = one.result.fingerprint
+        own, theirs = files(home, fingerprint), files(toy.home, fingerprint)
+        assert own["ranks.parquet"] == theirs["ranks.parquet"]
+        assert len(own["weights.safetensors"]) == len(theirs["weights.safetensors"])
+        assert Store(toy.home).damage(fingerprint) == []
+    # Each once, the one whose worker was killed once more; the parent of `after` is shared.
+    assert events(log, "training") == 4 + 1
+    told = toy.listener.told
+    assert sorted(event[1] for event in told if event[0] == "started") == [1, 2, 3, 4]
+    assert sum(event[0] == "finished" for event in told) == 4
+    lost = plan.cells[1].run.fingerprint
+    assert ("note", f"run {lost} lost its worker; another goes on with it") in told
+    assert ("progress", "test", 1, 1) in told
+    # Stored is stored, and forced is trained again, once.
+    log.unlink()
+    assert [o.status for o in at(plan)] == ["cached"] * 4
+    assert not log.exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_failures_are_told_as_here_and_cost_children_alone(toy: Any, running: Any, at: Any) -> None:
+    plan = toy.plan(BROKEN, ("after: {stage: two}", "after: {stage: two, text.fault: raises}"))
+    alone = toy.execute(plan)
+    there = at(plan)
+    assert [(o.status, o.error, o.hint) for o in there] == [(o.status, o.error, o.hint) for o in alone]
+    assert [o.status for o in there] == ["failed", "done", "done", "failed"]
+    assert there[0].error == "ZeroDivisionError: boom in forward"
+    assert there[3].error.startswith("its parent run ")
+    assert "harness_toy" in there[0].traceback.read_text()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_signal_and_a_demand_without_room_are_answered(toy: Any, running: Any, at: Any) -> None:
+    plan = toy.plan(("epochs: 4, batch", "epochs: 100000, batch"), matrix="seeds")
+    stop: list[int] = []
+    toy.listener.at = lambda phase, done, total: stop.append(int(phase == "train"))
+    with pytest.raises(Interrupted) as stopped:
+        at(plan, stopping=lambda: signal.SIGTERM if any(stop) else 0)
+    assert stopped.value.signal == signal.SIGTERM
+    left = [Store(toy.home).work(run.fingerprint) / "checkpoint.pt" for run in plan.runs]
+    assert any(path.is_file() for path in left)
+    assert not any(Store(toy.home).finished(run.fingerprint) for run in plan.runs)
+    with pytest.raises(Interrupted):
+        at(plan, stopping=lambda: signal.SIGTERM)
+    assert list((toy.home / "locks").glob("cluster-*")) == []
+    with pytest.raises(
+        InputError, match=r"a run asks for 4096 CPUs and 0 GPUs, and the largest node .* has \d"
+    ):
+        at(plan, threads=4096)
+    with pytest.raises(InputError, match="asks for 1 CPUs and 64 GPUs"):
+        at(plan, device="cuda", devices=64)
+    with pytest.raises(InputError, match="Ray gives GPUs out"):
+        device_on(running, "cuda:0", 1)
+    assert device_on(running, "auto", 64) == "cpu"
+    # Nobody else gets in.
+    assert running.nodes()[0]["NodeManagerAddress"] == "127.0.0.1"
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+def test_ray_is_asked_for_by_name_where_it_is_missing(invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    code, _, err = invoke("run", "--matrix", "one", "--executor", "ray", "--device", "cpu")
+    assert code == 2
+    assert "pip install 'retrieval-harness[ray]'" in err
+    for arguments, message in (
+        (("--executor", "rai"), "no executor 'rai'; did you mean 'ray'?"),
+        (("--address", "auto"), "--address is of a Ray cluster"),
+        (("--devices", "2", "--device", "cuda:1"), "--device cuda:1 is one device"),
+        (("--devices", "2", "--compile", "inductor"), "works on one device only"),
+        (("--devices", "64", "--device", "cuda"), "--devices asks for 64 GPUs"),
+    ):
+        code, _, err = invoke("run", "--matrix", "one", *arguments)
+        assert code == 2
+        assert message in err
