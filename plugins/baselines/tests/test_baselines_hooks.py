@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import harness_baselines
 from harness_baselines.hooks import harness_encoders, harness_losses
@@ -71,3 +72,15 @@ def test_declaring_loads_no_library():
     code = "import sys, harness_baselines.hooks as h; h.harness_encoders(); h.harness_losses(); print(*sys.modules)"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "timm", "scipy", "sklearn", "numpy", "PIL"} & set(output.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "spec", [spec for spec in harness_losses() if spec.name != "cca"], ids=lambda spec: spec.name
+)
+def test_a_loss_reads_nothing_back_from_its_device(spec):
+    # A fake tensor has no numbers: what reads one, where a GPU would have to be waited for, fails.
+    with FakeTensorMode(), torch.device("cuda"):
+        loss = built(spec).train()
+        pairs = [torch.ones(6, 4, device="cuda") for _ in range(2)]
+        assert loss(*pairs, torch.arange(6, device="cuda")).device.type == "cuda"
+        assert {figure.device.type for figure in loss.figures().values()} == {"cuda"}

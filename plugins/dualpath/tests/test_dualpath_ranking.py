@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from harness.api import Mining, ParameterError, Reporting, TrainingError
+from harness_dualpath import ranking
 from harness_dualpath.instance import InstanceLoss
 from harness_dualpath.ranking import RankingLoss
 
@@ -240,3 +242,28 @@ def test_wrong_parameters_are_named(wrong: dict[str, Any]) -> None:
     name, value = next(iter(wrong.items()))
     with pytest.raises(ParameterError, match=f"parameter '{name}' is {value!r}"):
         RankingLoss(**wrong)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "instance"])
+def test_a_loss_reads_nothing_back_from_its_device(kind: str) -> None:
+    # A fake tensor has no numbers: what reads one, where a GPU would have to be waited for, fails.
+    with FakeTensorMode(), torch.device("cuda"):
+        made = InstanceLoss(classes=9, dim=DIM) if kind == "instance" else RankingLoss(negatives=kind)
+        loss: Any = made.train()
+        image, text = (torch.ones(6, DIM, device="cuda") for _ in "it")
+        group, more = torch.arange(6, device="cuda"), []
+        if kind == "mined":
+            candidates = torch.ones(20, DIM, device="cuda")
+            more = [candidates[loss.mine(image, group, candidates, torch.arange(20, device="cuda"))]]
+        assert loss(image, text, group, *more).device.type == "cuda"
+        assert {figure.device.type for figure in loss.figures().values()} == {"cuda"}
+
+
+def test_without_negatives_the_loss_is_nan_where_no_error_can_be_told_in_time() -> None:
+    # As a GPU has it, where reading what is lacking back would stop every step.
+    scores, allowed = torch.tensor([[0.1, 0.9], [0.3, 0.2]]), torch.tensor([[True, True], [True, False]])
+    chosen = ranking._highest(scores, allowed)
+    assert chosen.tolist() == [1, 0]
+    rows = ranking._rows(torch.eye(2, requires_grad=True), torch.tensor([1, -1]))
+    assert rows[0].tolist() == [0.0, 1.0]
+    assert rows[1].isnan().all()

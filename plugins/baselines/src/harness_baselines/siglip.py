@@ -54,7 +54,7 @@ class SigLip(nn.Module):
         with torch.no_grad():
             right = (logits > 0) == same
             self._figures = {
-                "recall": right[same].float().mean(),
+                "recall": (right & same).sum() / same.sum(),
                 "accuracy": right.float().mean(),
                 "scale": self.log_scale.detach().exp(),
                 "bias": self.bias.detach().clone(),

@@ -40,6 +40,7 @@ class VsePlusPlus(nn.Module):
         self.margin, self.warmup = margin, warmup
         # A buffer, so that a resumed run goes on counting where it stopped.
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+        self.warm = warmup == 0
         self._figures: dict[str, Tensor] = {}
 
     def forward(self, image: Tensor, text: Tensor, group: Tensor) -> Tensor:
@@ -64,7 +65,9 @@ class VsePlusPlus(nn.Module):
         return self._figures
 
     def _warming(self) -> bool:
-        if not self.training or self.warmup == 0:
+        if not self.training or self.warm:
             return False
         self.seen += 1
-        return bool(self.seen <= self.warmup)
+        # Read back until it is over: from then on no step waits for a GPU.
+        self.warm = bool(self.seen > self.warmup)
+        return not self.warm

@@ -80,8 +80,8 @@ class RankingLoss(nn.Module):
         if self.negatives == "mined":
             wrong_text = unit(self._checked(mined, count))
         else:
-            wrong_text = text[self._pick(anchor_image, text, allowed)]
-        wrong_image = image[self._pick(anchor_text, image, allowed)]
+            wrong_text = _rows(text, self._pick(anchor_image, text, allowed))
+        wrong_image = _rows(image, self._pick(anchor_text, image, allowed))
         # Products row by row, all three alike: equal embeddings then have equal cosines, to the bit.
         positive = (anchor_image * anchor_text).sum(1)
         negative = torch.stack([(anchor_image * wrong_text).sum(1), (anchor_text * wrong_image).sum(1)])
@@ -169,15 +169,23 @@ def _cosines(query: Tensor, gallery: Tensor) -> Tensor:
 
 
 def _highest(scores: Tensor, allowed: Tensor) -> Tensor:
-    """Return the (queries,) columns of the highest allowed scores."""
-    lacking = (~allowed.any(1)).nonzero().flatten().tolist()
-    if lacking:
+    """Return the (queries,) columns of the highest allowed scores, -1 where none is allowed.
+
+    On a CPU that is an error; another device would have to wait until it is read.
+    """
+    none = ~allowed.any(1)
+    if none.device.type == "cpu" and (lacking := none.nonzero().flatten().tolist()):
         raise TrainingError(
             f"ranking loss: pair {lacking[0] + 1} of the batch has no negative: all {allowed.shape[1]} pairs or "
             "captions to choose from are of the same training image",
             hint="Train on more images, or raise the stage's batch or the loss's candidates.",
         )
-    return scores.masked_fill(~allowed, -torch.inf).argmax(1)
+    return scores.masked_fill(~allowed, -torch.inf).argmax(1).masked_fill(none, -1)
+
+
+def _rows(table: Tensor, chosen: Tensor) -> Tensor:
+    """Return rows of a table, NaN for -1: the loss is NaN then, which the harness tells."""
+    return table[chosen.clamp(min=0)].masked_fill((chosen < 0)[:, None], torch.nan)
 
 
 def _spread(rows: Tensor) -> Tensor:
