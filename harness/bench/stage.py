@@ -73,8 +73,9 @@ def _about(experiment: str, stage: str, scale: str, bench: StageBench) -> str:
         f"An epoch over {bench.images} generated photographs, experiment `{experiment}`, stage `{stage}`, {scale}; the "
         f"classifier has {bench.classes:,} classes. The image path is measured alone, its head forward and backward, "
         "and in whole steps with text path, loss and optimiser. The backbone reads the decoded cache, so that no "
-        "decoding is compared. Weights are random, which changes no time. Before anything is timed, cached features equal what "
-        "the frozen part computes of the same views to the bit, and the head embeds them as the whole encoder does."
+        "decoding is compared. Weights are random, which changes no time. Before anything is timed, cached features "
+        "equal what the frozen part computes of the same views to the bit, and the head embeds them as the whole "
+        "encoder does."
     )
 
 

@@ -187,4 +187,46 @@ def stage1(
     )
 
 
+@app.command()
+def loss(
+    classes: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--classes", min=4, help="May be repeated (default: 29783, 113287).", show_default=False
+        ),
+    ] = None,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--batch", min=1, help="Pairs of a step; may be repeated (default: 32, 256).", show_default=False
+        ),
+    ] = None,
+    dim: Dim = 2048,
+    rounds: Rounds = 3,
+    seconds: Seconds = 0.2,
+    device: BenchDevice = "auto",
+    threads: BenchThreads = None,
+    source: Source = None,
+    write: Write = False,
+    strict: Strict = False,
+    as_json: Json = False,
+) -> None:
+    """Measure time, memory and gradient error of the instance loss at the number of classes of whole datasets."""
+
+    def made(workspace: Any, told: Any) -> Any:
+        from harness.bench.losses import BATCHES, CLASSES, LossBench, measure
+
+        bench = LossBench(
+            workspace=workspace,
+            rounds=rounds,
+            seconds=seconds,
+            classes=tuple(dict.fromkeys(classes or CLASSES)),
+            batches=tuple(dict.fromkeys(batch or BATCHES)),
+            dim=dim,
+        )
+        return measure(bench, told)
+
+    deliver("loss", made, source, write=write, strict=strict, as_json=as_json, threads=threads, device=device)
+
+
 app.command()(text)

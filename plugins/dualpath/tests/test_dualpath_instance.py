@@ -93,7 +93,43 @@ def test_dropout_is_drawn_apart_for_either_path_in_training_only() -> None:
     assert loss.figures()["image_ce"] == loss.figures()["text_ce"]
 
 
-@pytest.mark.parametrize("wrong", [{"dropout": 1.0}, {"image_weight": -1.0}, {"smoothing": 2.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"dropout": 1.0}, {"image_weight": -1.0}, {"smoothing": 2.0}, {"sampled": 0.0}]
+)
 def test_wrong_parameters_are_named(wrong: dict[str, float]) -> None:
     with pytest.raises(ParameterError, match=next(iter(wrong.values())).__str__()):
         build(**wrong)
+
+
+def test_sampled_classes_are_those_of_the_batch_and_others() -> None:
+    loss, (_, _, group) = build(sampled=0.7), batch(4)
+    counts = torch.zeros(11)
+    for _ in range(300):
+        drawn = loss._draw(group)
+        assert drawn.tolist() == sorted(set(drawn.tolist()))
+        assert len(drawn) == max(8, len(torch.unique(group)))
+        assert set(group.tolist()) <= set(drawn.tolist())
+        counts[drawn] += 1
+    others = [row for row in range(11) if row not in group.tolist()]
+    # The others share what is left evenly.
+    share = (8 - len(torch.unique(group))) / len(others)
+    assert torch.allclose(counts[others] / 300, torch.full((len(others),), share), atol=0.12)
+
+
+def test_a_sampled_step_is_that_of_a_classifier_of_the_drawn_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, (image, text, group) = build(sampled=0.5), batch()
+    drawn = torch.unique(torch.cat([group, torch.tensor([0, 10])]))
+    monkeypatch.setattr(loss, "_draw", lambda group: drawn)
+    value = loss.train()(image, text, group)
+    value.backward()
+    small = InstanceLoss(dim=6, classes=len(drawn), dropout=0.0)
+    small.weight.data, small.bias.data = loss.weight.data[drawn], loss.bias.data[drawn]
+    expected = small(image, text, torch.searchsorted(drawn, group))
+    expected.backward()
+    assert torch.equal(value, expected)
+    assert torch.equal(loss.weight.grad[drawn], small.weight.grad)
+    left = [row for row in range(11) if row not in drawn.tolist()]
+    assert not loss.weight.grad[left].any()
+    # At test all classes count.
+    whole = build()
+    assert torch.equal(loss.eval()(image, text, group), whole(image, text, group))

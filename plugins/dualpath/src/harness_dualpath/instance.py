@@ -26,6 +26,10 @@ class InstanceLoss(nn.Module):
         bias: give W_share a bias, as the authors' code does.
         image_weight, text_weight: weights of the two terms, at least 0.
         smoothing: label smoothing, in [0, 1]; the paper has none.
+        sampled: part of the classes that a training step compares with, in (0, 1]: those of the batch, and others
+            drawn anew for each step (An et al., Killing Two Birds with One Stone: Efficient and Robust Training of
+            Face Recognition CNNs by Partial FC, CVPR 2022). Below 1 it is another loss, whose figures are those
+            among the drawn classes; in evaluation mode all classes count.
 
     Raises:
         ParameterError: if a number is out of its range.
@@ -41,8 +45,11 @@ class InstanceLoss(nn.Module):
         image_weight: float = 1.0,
         text_weight: float = 1.0,
         smoothing: float = 0.0,
+        sampled: float = 1.0,
     ) -> None:
         super().__init__()
+        if not 0 < sampled <= 1:
+            raise ParameterError(f"instance loss: parameter 'sampled' is {sampled}, not in (0, 1]")
         if not 0 <= dropout < 1 or not 0 <= smoothing <= 1 or min(image_weight, text_weight) < 0:
             raise ParameterError(
                 f"instance loss: dropout {dropout} is not in [0, 1), smoothing {smoothing} not in [0, 1], "
@@ -53,6 +60,7 @@ class InstanceLoss(nn.Module):
         self.bias = nn.Parameter(torch.zeros(classes)) if bias else None
         self.dropout = nn.Dropout(dropout)
         self.image_weight, self.text_weight, self.smoothing = image_weight, text_weight, smoothing
+        self.sampled = sampled
         self._figures: dict[str, Tensor] = {}
 
     def forward(self, image: Tensor, text: Tensor, group: Tensor) -> Tensor:
@@ -62,8 +70,14 @@ class InstanceLoss(nn.Module):
             image, text: (batch, dim) embeddings.
             group: (batch,) int64 class of each pair.
         """
+        weight: Tensor = self.weight
+        bias: Tensor | None = self.bias
+        if self.training and self.sampled < 1:
+            drawn = self._draw(group)
+            weight, bias = weight[drawn], None if bias is None else bias[drawn]
+            group = torch.searchsorted(drawn, group)
         # One product over both paths reads W_share once.
-        logits = F.linear(self.dropout(torch.cat([image, text])), self.weight, self.bias)
+        logits = F.linear(self.dropout(torch.cat([image, text])), weight, bias)
         target = torch.cat([group, group])
         terms = F.cross_entropy(logits, target, reduction="none", label_smoothing=self.smoothing)
         image_loss, text_loss = terms.view(2, -1).mean(dim=1)
@@ -74,6 +88,14 @@ class InstanceLoss(nn.Module):
     def figures(self) -> Mapping[str, Tensor]:
         """Return the last call's cross-entropy and top-1 and top-5 accuracy, 0..1, of either path."""
         return dict(self._figures)
+
+    def _draw(self, group: Tensor) -> Tensor:
+        """Return the classes of a step in order: those of `group`, and others at random up to the part `sampled`."""
+        present = torch.unique(group)
+        count = max(round(self.sampled * len(self.weight)), len(present))
+        order = torch.rand(len(self.weight), device=group.device)
+        order[present] = 2.0
+        return order.topk(count).indices.sort().values
 
     def _note(self, logits: Tensor, target: Tensor, image_loss: Tensor, text_loss: Tensor) -> None:
         # Rank by counting, ties lost: no sort of the classes.
