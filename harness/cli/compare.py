@@ -87,8 +87,9 @@ def compare(
     runs = all_runs(where.home, registry_file)
     names = sides_of(runs, a, b, seeds=seeds)
     sides = [[runs.read(name, evaluator=evaluator, folds=folds) for name in side] for side in names]
-    for part in one_question([*sides[0], *sides[1]], evaluator):
-        say(f"the runs differ in their {part}: a difference may come from there", style="yellow")
+    if parts := one_question([*sides[0], *sides[1]], evaluator):
+        told = " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
+        say(f"the runs differ in their {told}: a difference may come from there", style="yellow")
     _warn_of_mixtures(runs, sides)
     samples = [[run.sample for run in side] for side in sides]
     found = test(*samples, figure=figure)

@@ -64,26 +64,36 @@ def table(
     numeric: int = 10**6,
     whole: Collection[str] = (),
 ) -> None:
-    """Print a table on standard output; where the terminal is narrow, names of columns of figures are broken.
+    """Print a table on standard output; where the terminal is narrow, columns of figures are broken into lines.
 
     Args:
         numeric: columns from this position on are aligned to the right.
         whole: names of other columns that are not folded where the terminal is narrow, since people copy from them.
     """
     drawn = Table(title=Text(plain(title)) if title else None, title_justify="left", title_style="bold")
-    widths = _widths(columns, rows)
-    narrow = sum(widths) + 3 * len(widths) + 1 > out.width
+    names = [*columns]
+    if not _fits(names, rows):
+        names[numeric:] = [_broken(name, rows, numeric + place) for place, name in enumerate(names[numeric:])]
+    fits = _fits(names, rows)
     for position, column in enumerate(columns):
         right = position >= numeric
+        # Rather two lines than a figure cut off; a number without a space is never broken.
+        one_line = right and (fits or not any(" " in str(row[position]) for row in rows))
         drawn.add_column(
-            Text(plain(_broken(column, rows, position) if right and narrow else column)),
+            Text(plain(names[position])),
             justify="right" if right else "left",
             overflow="fold",
-            no_wrap=right or column in whole,
+            no_wrap=one_line or column in whole,
         )
     for row in rows:
         drawn.add_row(*(cell if isinstance(cell, Text) else Text(plain(cell)) for cell in row))
     out.print(drawn)
+
+
+def _fits(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
+    """Tell whether a table fits into the terminal, its lines and margins too, without a cell being folded."""
+    widths = _widths(columns, rows)
+    return sum(widths) + 3 * len(widths) + 1 <= out.width
 
 
 def _widths(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[int]:

@@ -50,6 +50,7 @@ def export(
     """Write results with passport, versions, command and intervals, a file a run, for other people's collections."""
     from harness.durable import durable
     from harness.errors import HarnessError, InputError, nearest
+    from harness.execute.ranked import passport_of
     from harness.execute.rows import public
     from harness.export import every_eval_ever, facts_of, model_card
     from harness.store import Store
@@ -72,6 +73,7 @@ def export(
                 organization=organization,
                 scales=scales,
                 public=public,
+                passport=passport_of,
             )
             if not facts.scores:
                 say(f"run {fingerprint} has no figures", style="" if every else "yellow")

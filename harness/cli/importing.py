@@ -135,32 +135,27 @@ def _command(file: Path) -> str:
 
 def _print(result: Result, catalog: Catalog, pages: Sequence[Path]) -> None:
     from harness.cli.scores import listed, units
+    from harness.execute.ranked import passport_of
 
     rows = listed(result.figures, units(catalog, result.images, result.captions))
     table(f"{result.spec['method']} on {result.dataset}", ["figure", "value"], rows, numeric=1)
     size = f"{result.images:,} images, {result.captions:,} captions"
     lines = [
-        f"run {result.fingerprint}: {size}, passport {_passport(result)}",
+        f"run {result.fingerprint}: {size}, passport {passport_of(result)}",
         *(f"its row stands in {path}" for path in pages),
     ]
     out.print(plain("\n".join(lines)), markup=False, soft_wrap=True)
 
 
-def _passport(result: Result) -> str:
-    """Return the passport as tables and `harness show` have it."""
-    from harness.execute.ranked import table_passport
-    from harness.execute.rows import identities
-
-    return table_passport(result.protocol, identities(result.figures))
-
-
 def _json(imported: Imported, pages: list[Path]) -> dict[str, Any]:
+    from harness.execute.ranked import passport_of
+
     result = imported.result
     return {
         "run": result.fingerprint,
         "method": result.spec["method"],
         "dataset": result.dataset,
-        "passport": _passport(result),
+        "passport": passport_of(result),
         "protocol": dict(result.protocol),
         "figures": {name: dict(entry["values"]) for name, entry in result.figures.items()},
         "notes": list(imported.notes),

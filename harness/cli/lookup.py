@@ -41,7 +41,11 @@ def one_of(known: list[str], text: str, where: str) -> str:
 
 
 def all_runs(home: Path, registry_file: Path | None) -> Runs:
-    """Return the runs of a store and the rows of the leaderboards; damaged leaderboards are named and left out."""
+    """Return the runs of a store and the rows of the leaderboards; damaged leaderboards are named and left out.
+
+    Args:
+        registry_file: of the command line; the leaderboards lie beside the registry.
+    """
     from harness.cli.console import say
     from harness.cli.options import leaderboards, load_registry
     from harness.errors import HarnessError

@@ -21,7 +21,7 @@ from harness.cli.options import (
     load_registry,
     place,
 )
-from harness.cli.scores import evaluators, in_order, units
+from harness.cli.scores import units
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -185,6 +185,8 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
 
 def _in_order(run: Rescored) -> list[Figure]:
     """Return the figures of a run as tables have them."""
+    from harness.export.readings import evaluators, in_order
+
     if run.result is None:
         return list(run.figures)
     names = {name: place for place, name in enumerate(evaluators(run.result.figures))}

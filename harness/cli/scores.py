@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,7 @@ if TYPE_CHECKING:
     from harness.catalog import Catalog
     from harness.specs import Scale
 
-TABLES = "recall"
-"""The component whose figures stand in the columns of every table."""
 _EXPECTED = "expected."
-_KINDS = ("recall", "rsum", "median_rank", "mean_rank")
-_FIGURE = re.compile(r"(?:(i2t|t2i)\.)?([a-z_]+?)(?:@(\d+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,33 +69,19 @@ def scales_of(catalog: Catalog) -> Mapping[str, Mapping[str, Scale]]:
 
 
 def listed(figures: Figures, found: Units) -> list[list[str]]:
-    """Return a row for each figure of a result: its name with that of its evaluator, and its value."""
+    """Return a row for each figure of a result: its name with that of its evaluator, and its value.
+
+    The interval that a result keeps of a figure stands behind it; those of recalls follow from their ranks.
+    """
+    from harness.export.readings import evaluators, in_order
+
+    def text(entry: Mapping[str, Any], name: str) -> str:
+        whole = (entry["values"][name], *entry.get("intervals", {}).get(name, ()))
+        value, *bounds = (found.text(entry.get("use", ""), name, v, entry["values"]) for v in whole)
+        return f"{value} ({' to '.join(bounds)})" if bounds else value
+
     return [
-        [
-            f"{evaluator}.{name}",
-            found.text(figures[evaluator].get("use", ""), name, values[name], values),
-        ]
+        [f"{evaluator}.{name}", text(figures[evaluator], name)]
         for evaluator in evaluators(figures)
-        for values in [figures[evaluator]["values"]]
-        for name in in_order(values)
+        for name in in_order(figures[evaluator]["values"])
     ]
-
-
-def evaluators(figures: Figures) -> list[str]:
-    """Return the evaluators of a result, those of the tables' columns first."""
-    return sorted(figures, key=lambda name: (figures[name].get("use") != TABLES, name))
-
-
-def in_order(names: Iterable[str]) -> list[str]:
-    """Order figures as tables have them: recalls by direction and cut-off, rSum, median and mean rank, then others."""
-    return sorted(names, key=_place)
-
-
-def _place(name: str) -> tuple[Any, ...]:
-    bare = name.removeprefix(_EXPECTED)
-    found = _FIGURE.fullmatch(bare)
-    kind = found[2] if found else ""
-    place: Sequence[Any] = (len(_KINDS), bare)
-    if found and kind in _KINDS:
-        place = (_KINDS.index(kind), found[1] or "", int(found[3] or 0))
-    return bare != name, *place

@@ -1,4 +1,4 @@
-"""`harness show`: one stored run."""
+"""`harness show`: one stored run, or a row of the leaderboards."""
 
 from __future__ import annotations
 
@@ -11,27 +11,39 @@ import typer
 from harness.cli.completion import complete_run
 from harness.cli.console import emit, out, plain, say, table
 from harness.cli.figures import duration, size
-from harness.cli.lookup import find_run
-from harness.cli.options import Home, Json, load_catalog, place
+from harness.cli.lookup import all_runs, one_of
+from harness.cli.options import Home, Json, RegistryFile, load_catalog, place
 
 if TYPE_CHECKING:
+    from harness.execute.runs import Runs
     from harness.store import Result, Store
 
 
 def show(
     run: Annotated[
-        str, typer.Argument(help="A run's fingerprint, or its first characters.", autocompletion=complete_run)
+        str,
+        typer.Argument(
+            help="Fingerprint of a stored run or of a leaderboard row, or its first characters.",
+            autocompletion=complete_run,
+        ),
     ],
     as_json: Json = False,
+    registry_file: RegistryFile = None,
     home: Home = None,
 ) -> None:
-    """Print figures, learning curve, cost and provenance of a stored run."""
+    """Print figures, learning curve, cost and provenance of a stored run; of a row, what the leaderboards keep."""
     import dataclasses
 
     from harness.store import Store
 
-    store = Store(place(home).home)
-    found = find_run(store, run)
+    where = place(home).home
+    store = Store(where)
+    stored = [fingerprint for fingerprint in store.fingerprints() if fingerprint.startswith(run)]
+    if len(stored) != 1:
+        runs = all_runs(where, registry_file)
+        _show_row(runs, one_of(runs.fingerprints, run, runs.where), as_json=as_json)
+        return
+    found = stored[0]
     # What is shown is checked first; other files are only named below where they are damaged.
     store.checked(found, "result.json")
     result = store.result(found)
@@ -63,6 +75,18 @@ def show(
         say(f"damaged: {path}; run it again with --force", style="red")
     if damaged:
         raise typer.Exit(1)
+
+
+def _show_row(runs: Runs, fingerprint: str, *, as_json: bool) -> None:
+    import dataclasses
+
+    from harness.cli.committed import print_row
+
+    row = runs.rows[fingerprint]
+    if as_json:
+        emit({"row": dataclasses.asdict(row)})
+    else:
+        print_row(row, runs.ranks(fingerprint))
 
 
 def _protocol(result: Result) -> list[list[str]]:
@@ -124,7 +148,7 @@ def _print_figures(result: Result) -> None:
     from harness.cli.scores import listed, units
 
     found = units(load_catalog(False), result.images, result.captions)
-    table("Figures", ["figure", "value"], listed(result.figures, found), numeric=1)
+    table("Figures", ["figure", "value (95 %)"], listed(result.figures, found), numeric=1)
 
 
 def _closed(result: Result) -> bool:

@@ -36,11 +36,13 @@ def print_runs(sides: Sides) -> None:
 
 
 def made_of(a: RankedRun, b: RankedRun) -> list[list[str]]:
-    """Return what two runs differ in, beside the seed; of a row without its run only the paths are known."""
+    """Return what two runs differ in, beside the seed; of a row alone, or an import, only the paths are known."""
     from harness.execute.differences import differences
+    from harness.execute.stored import imported
 
-    if a.spec is not None and b.spec is not None:
-        return [list(row) for row in differences(a.spec, b.spec)]
+    specs = [run.spec for run in (a, b) if run.spec is not None and not imported(run.spec)]
+    if len(specs) == 2:
+        return [list(row) for row in differences(*specs)]
     paths = [
         ["image path", a.visual or "–", b.visual or "–"],
         ["text path", a.textual or "–", b.textual or "–"],
@@ -50,7 +52,7 @@ def made_of(a: RankedRun, b: RankedRun) -> list[list[str]]:
 
 def _run(run: RankedRun) -> str:
     seed = "" if run.seed is None else f" seed {run.seed}"
-    return f"{run.fingerprint}{seed}{', ranks alone' if run.result is None else ''}"
+    return f"{run.fingerprint}{seed}{' (row)' if run.result is None else ''}"
 
 
 def print_figures(samples: Samples) -> None:

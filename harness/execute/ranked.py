@@ -64,20 +64,25 @@ class RankedRun:
         return table_passport(self.protocol, self.judged) if self.protocol else self.passport
 
 
+def passport_of(result: Result) -> str:
+    """Return the passport of a stored run as tables have it; the kept hash where its parts were not kept."""
+    return table_passport(result.protocol, identities(result.figures)) if result.protocol else result.passport
+
+
 def table_passport(protocol: Mapping[str, str], judged: Mapping[str, str]) -> str:
     """Return the hash of a protocol together with the evaluators of recall."""
     return passport(with_figures(protocol, judged))
 
 
 def ranked_run(
-    store: Store, fingerprint: str, *, evaluator: str | None = None, folds: int = 1, title: str = ""
+    store: Store, fingerprint: str, *, evaluator: str | None = None, folds: int = 1, row: Row | None = None
 ) -> RankedRun:
     """Read the ranks of a stored run; every file that is read is checked first.
 
     Args:
         evaluator: whose ranks, of those that the run keeps; ``None`` for the plain ones, a tie lost.
         folds: above 1, each query is ranked anew, from the stored embeddings, in its fold of consecutive images.
-        title: of the method; without it, that of an import, or what the run was made of.
+        row: of its method, which tables name; without it, that of an import, or what the run was made of.
 
     Raises:
         StoreError: names the file that is missing or damaged.
@@ -97,9 +102,9 @@ def ranked_run(
         i2t, t2i = _of_folds(store, fingerprint, _split(image_ids, owner), folds)
     return RankedRun(
         fingerprint=fingerprint,
-        title=title or method_of(result.spec),
-        visual=_path(result.spec, "visual", "image"),
-        textual=_path(result.spec, "textual", "text"),
+        title=row.title if row else method_of(result.spec),
+        visual=row.visual if row else _path(result.spec, "visual", "image"),
+        textual=row.textual if row else _path(result.spec, "textual", "text"),
         dataset=result.dataset,
         seed=result.spec.get("seed"),
         passport=result.passport,

@@ -46,6 +46,11 @@ class Runs:
         """The places that were looked into, for messages."""
         return f"{self.store.home} and the leaderboards" if self.rows else str(self.store.home)
 
+    def ranks(self, fingerprint: str) -> Path:
+        """Return the file of a row's committed ranks."""
+        assert self._ranks is not None
+        return self._ranks.path(fingerprint)
+
     def read(self, fingerprint: str, *, evaluator: str | None = None, folds: int = 1) -> RankedRun:
         """Read the ranks of a run; see `ranked_run` and `committed_run`.
 
@@ -55,8 +60,8 @@ class Runs:
         """
         row = self.rows.get(fingerprint)
         if fingerprint in self.stored or row is None or self._ranks is None:
-            title = "" if row is None else row.title
-            return ranked_run(self.store, fingerprint, evaluator=evaluator, folds=folds, title=title)
+            named = self._named.get(self.method(fingerprint))
+            return ranked_run(self.store, fingerprint, evaluator=evaluator, folds=folds, row=named)
         if folds > 1:
             raise InputError(
                 f"folds are ranked from embeddings, and of row {fingerprint} only ranks are committed",
@@ -82,6 +87,11 @@ class Runs:
         """The method by row of each recipe of the store, where one of its runs is a row."""
         both = self.stored & self.rows.keys()
         return {recipe(self.store, self.store.result(run)): _of_row(self.rows[run]) for run in sorted(both)}
+
+    @cached_property
+    def _named(self) -> dict[str, Row]:
+        """A row of each method that has one."""
+        return {_of_row(row): row for row in self.rows.values()}
 
     def _seed(self, fingerprint: str) -> int:
         if fingerprint in self.stored:

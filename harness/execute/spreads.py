@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from harness.errors import HarnessError
 from harness.execute.ranked import RankedRun
 from harness.execute.runs import Runs
-from harness.passport import SAME_TRUTH
+from harness.passport import GALLERY, SAME_TRUTH
 from harness.statistics import paired_sd, seed_sd
 
 Methods = Sequence[Sequence[RankedRun]]
@@ -21,7 +21,7 @@ class Spread:
     """The variances of one figure on one gallery.
 
     Attributes:
-        dataset: its name.
+        dataset: its name; `gallery`, what tells it from another version of the dataset.
         images: number of test images.
         methods: number of methods, each with one seed or more.
         sds: standard deviations over images of the paired differences, one a pair of methods, ascending; none of a
@@ -32,6 +32,7 @@ class Spread:
     """
 
     dataset: str
+    gallery: str
     images: int
     methods: int
     sds: tuple[float, ...]
@@ -52,12 +53,14 @@ def spread(methods: Methods, figure: str, gallery: Methods = ()) -> Spread:
         gallery: all methods that were measured there: the variance between seeds is pooled over them, as for the
             letters of tables; without them, over `methods`.
     """
+    first = methods[0][0]
     samples = [[run.sample for run in runs] for runs in methods]
     pairs = itertools.combinations(samples, 2)
     sds = [paired_sd(a[:1], b[:1], figure=figure) for a, b in pairs]
     everyone = [[run.sample for run in runs] for runs in gallery or methods]
     return Spread(
-        dataset=methods[0][0].dataset,
+        dataset=first.dataset,
+        gallery=first.protocol.get(GALLERY, first.passport).rpartition(" ")[2],
         images=samples[0][0].images,
         methods=len(everyone),
         sds=tuple(sorted(sd for sd in sds if sd > 0.0)),

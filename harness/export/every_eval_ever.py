@@ -89,7 +89,7 @@ def _result(facts: Facts, score: Score, finished: str) -> dict[str, Any]:
             "dataset_name": facts.dataset,
             "source_type": "other",
             "source_id": result.dataset,
-            "source_version": result.passport,
+            "source_version": facts.passport,
             "additional_details": {
                 "split": facts.split,
                 "images": str(result.images),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.export.readings import Reading, reading
+from harness.export.readings import Reading, evaluators, in_order, reading
 from harness.specs import Scale
 from harness.statistics import Interval, bootstrap, samples
 from harness.store import Result, Store
@@ -18,7 +17,11 @@ WITHIN = 5e-4
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One figure of one evaluator; `interval` is its 95 % interval over images, where ranks were kept."""
+    """One figure of one evaluator.
+
+    Attributes:
+        interval: 95 %, over images, where ranks were kept or the evaluator tells the figure by image.
+    """
 
     evaluator: str
     figure: str
@@ -33,6 +36,7 @@ class Facts:
 
     Attributes:
         name: of the method.
+        passport: what its figures may be compared with, as tables have it.
         organization: who provides the result; ``unknown`` where nobody tells.
         imported: whether another code made the embeddings or ranks.
         source: where an import comes from.
@@ -41,6 +45,7 @@ class Facts:
 
     result: Result
     name: str
+    passport: str
     organization: str
     scores: tuple[Score, ...]
     imported: bool
@@ -63,7 +68,7 @@ class Facts:
         versions = ", ".join(f"{name} {version}" for name, version in told.get("versions", {}).items())
         whole = {
             "run": self.result.fingerprint,
-            "passport": self.result.passport,
+            "passport": self.passport,
             **{f"protocol, {part}": text for part, text in self.result.protocol.items()},
             "images": str(self.result.images),
             "captions": str(self.result.captions),
@@ -87,12 +92,14 @@ def facts_of(
     organization: str = "",
     scales: Mapping[str, Mapping[str, Scale]] | None = None,
     public: Callable[[str], str] = str,
+    passport: Callable[[Result], str] | None = None,
 ) -> Facts:
     """Read a stored run; its files are checked first.
 
     Args:
         name: of the method; without it, that of an import, or what the run was made of.
         scales: component of an evaluator -> what it declares of its figures.
+        passport: makes the passport of a run as tables have it; without it, that of its gallery and views alone.
         public: takes out of a command line what is nobody's business.
 
     Raises:
@@ -103,6 +110,7 @@ def facts_of(
     return Facts(
         result=result,
         name=name or method_of(result.spec),
+        passport=passport(result) if passport is not None else result.passport,
         organization=organization or "unknown",
         scores=_scores(result, _intervals(store, fingerprint), scales or {}),
         imported=result.spec.get("kind") == "import",
@@ -133,10 +141,14 @@ def _scores(
     scales: Mapping[str, Mapping[str, Scale]],
 ) -> tuple[Score, ...]:
     scores = []
-    for evaluator, entry in sorted(result.figures.items()):
+    for evaluator in evaluators(result.figures):
+        entry = result.figures[evaluator]
         values = entry["values"]
         counted, ranges = intervals.get(evaluator, ({}, {}))
-        for figure, value in sorted(values.items(), key=lambda item: _natural(item[0])):
+        told = {
+            name: Interval(low=low, high=high) for name, (low, high) in entry.get("intervals", {}).items()
+        }
+        for figure, value in ((name, values[name]) for name in in_order(values)):
             prefix = "expected." if figure.startswith("expected.") else ""
             read = reading(
                 figure,
@@ -158,12 +170,7 @@ def _scores(
                         figure=figure,
                         value=value,
                         reading=read,
-                        interval=ranges[figure] if own else None,
+                        interval=ranges[figure] if own else told.get(figure),
                     )
                 )
     return tuple(scores)
-
-
-def _natural(text: str) -> list[tuple[int, str]]:
-    """Return a sort key that puts R@10 after R@5."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.findall(r"\d+|\D+", text)]

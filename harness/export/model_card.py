@@ -43,7 +43,7 @@ def _index(facts: Facts) -> dict[str, Any]:
                 "args": {
                     "images": result.images,
                     "captions": result.captions,
-                    "passport": result.passport,
+                    "passport": facts.passport,
                     "evaluator": f"{entry['use']} {entry['revision']}",
                 },
             },

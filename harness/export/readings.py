@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.specs import Scale
 
+TABLES = "recall"
+"""The component whose figures stand in the columns of every table."""
+_EXPECTED = "expected."
+_KINDS = ("recall", "rsum", "median_rank", "mean_rank")
 _SIDES = {"i2t": "Image-to-text", "t2i": "Text-to-image"}
 _WORDS = {
     "recall": "R",
@@ -75,6 +80,30 @@ def reading(
         high=high,
         parameters={k: int(v) if k == "k" else v for k, v in parameters.items()},
     )
+
+
+def evaluators(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the evaluators of a result, those of the tables' columns first."""
+    return sorted(figures, key=lambda name: (figures[name].get("use") != TABLES, name))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Order figures as tables have them: recalls by direction and cut-off, rSum, median and mean rank, then others."""
+    return sorted(names, key=_place)
+
+
+def _place(name: str) -> tuple[Any, ...]:
+    bare = name.removeprefix(_EXPECTED)
+    found = _FIGURE.fullmatch(bare)
+    if not found or found["kind"] not in _KINDS:
+        return bare != name, len(_KINDS), _natural(bare)
+    place = _KINDS.index(found["kind"]), [(-1, found["side"] or ""), (int(found["k"] or 0), "")]
+    return bare != name, *place
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """Return a sort key that puts R@10 after R@5."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.findall(r"\d+|\D+", text)]
 
 
 def _bounds(

@@ -81,6 +81,71 @@ def planted(command: Any) -> Callable[..., str]:
     return plant
 
 
+@pytest.fixture
+def committed(command: Any) -> Callable[..., None]:
+    """Turn stored runs into rows of the leaderboards with their ranks, as a clone has them."""
+    import shutil
+
+    import pyarrow.parquet as pq
+
+    from harness.leaderboard import Ranks, Row, merge_rows
+    from harness.queries import Queries, write_queries
+    from harness.statistics import RECALLS, Sample
+    from harness.store import Store
+
+    store = Store(Path(command.environment["HARNESS_HOME"]))
+    folder = command.folder / "leaderboards"
+
+    def commit(*names: str, title: str = "Toy", recipe: str = "", keep: bool = False) -> None:
+        for name in names:
+            result = store.result(name)
+            columns = pq.read_table(store.folder(name) / "ranks.parquet").to_pandas()
+            ranks = 1 + columns["above"] + columns["tied"]
+            i2t, t2i = (ranks[columns["side"] == side].to_numpy() for side in ("i2t", "t2i"))
+            queries = store.queries(name)
+            assert queries is not None
+            sample = Sample(i2t, t2i, queries.owner)
+            path = folder / f"{name}.npz"
+            write_queries(path, Queries(owner=queries.owner, ranks={"recall": (i2t, t2i), **queries.ranks}))
+            Ranks(folder).keep(name, path.read_bytes())
+            path.unlink()
+            row = Row(
+                matrix="ablations",
+                labels={"dataset": "toys", "variant": title, "seed": str(result.spec["seed"])},
+                experiment="toy",
+                title=title,
+                visual="frozen",
+                textual=title.lower(),
+                dataset="toys",
+                dataset_title="Toys",
+                fingerprint=name,
+                passport=result.passport,
+                seed=result.spec["seed"],
+                metrics={f"recall.{figure}": sample.figures()[figure] for figure in RECALLS},
+                val_rsum=0.0,
+                images=result.images,
+                captions=result.captions,
+                parameters=1,
+                train_seconds=1.0,
+                peak_memory_bytes=1,
+                epochs=4,
+                best_epoch=1,
+                hardware="",
+                versions={},
+                command="harness run",
+                date="2026-01-01",
+                source_revision="",
+                recipe=recipe or title,
+                protocol=dict(result.protocol),
+                evaluators={"recall": "recall 1", "double": "double 1 (factor: 2)"},
+            )
+            merge_rows(folder / "results.jsonl", [row])
+            if not keep:
+                shutil.rmtree(store.folder(name))
+
+    return commit
+
+
 def _spec(loss: str, seed: int, images: int, parent: str | None) -> Mapping[str, Any]:
     def part(name: str, **params: Any) -> dict[str, Any]:
         return {"name": name, "use": name, "revision": 1, "params": params, "title": name, "files": {}}
