@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, RunError
-from harness.evaluate import judge, per_query
+from harness.evaluate import intervals, judge, per_query
 from harness.protocols import Evaluator, Gallery, Split
 from harness.ranking import Ranked, rank
 from harness.specs import Scale
@@ -177,6 +177,8 @@ class Subject:
                 # The folds of its figures, not those of its ranks.
                 folds = tuple(dict.fromkeys(watched.seen))
                 counted = per_query(self.name, self.evaluator, watched)
+                # What it tells of images must add up to its figures.
+                intervals(self.name, self.evaluator, watched, figures)
             except HarnessError as error:
                 # `judge` raises this very class for what the evaluator did wrong; its own errors are of others.
                 return Answer(fault=str(error)) if type(error) is RunError else Answer(refusal=str(error))

@@ -94,24 +94,45 @@ def test_planted_embeddings_give_the_planted_recalls(tmp_path: Path) -> None:
         pytest.approx(0.4 + 0.6 * 5000),
         pytest.approx(0.4 + 0.6 * 1000),
     )
+    images = [int(row["image_id"]) for row in rows]  # type: ignore[call-overload]
+    captions = [int(number) for row in rows for number in row["caption_ids"]]  # type: ignore[attr-defined]
+    sides = {
+        "i2t": (image, text, images, captions, "image_to_caption"),
+        "t2i": (text, image, captions, images, "caption_to_image"),
+    }
     for name, prefix in (("cxc", "cxc"), ("eccv-caption", "eccv")):
-        assert SHARED is not None
-        labels = json.loads((SHARED / "coco_text" / f"{prefix}_caption_to_image.json").read_text())
-        expected = _first_hits(rows, image, text, labels)
-        assert figures[name]["t2i.recall@1"] == pytest.approx(expected, abs=1e-12)
-        assert 0.35 < expected < 0.6
+        for side, (*parts, stem) in sides.items():
+            assert SHARED is not None
+            labels = json.loads((SHARED / "coco_text" / f"{prefix}_{stem}.json").read_text())
+            first, precision = _planted(*parts, {int(key): set(map(int, v)) for key, v in labels.items()})
+            assert figures[name][f"{side}.recall@1"] == pytest.approx(first, abs=1e-12)
+            assert figures[name][f"{side}.r_precision"] == pytest.approx(precision, abs=1e-12)
+            assert 0.35 < first < 0.6
+            low, high = result.figures[name]["intervals"][f"{side}.recall@1"]
+            assert low < first < high < low + 0.08
+        assert result.figures[name]["labels"]
 
 
-def _first_hits(
-    rows: list[dict[str, object]], image: np.ndarray, text: np.ndarray, labels: dict[str, list[int]]
-) -> float:
-    """Return the share of labelled captions whose best image is a positive, query by query."""
-    images = [row["image_id"] for row in rows]
-    place = {caption: 5 * i + k for i, row in enumerate(rows) for k, caption in enumerate(row["caption_ids"])}  # type: ignore[arg-type]
-    unit = image / np.linalg.norm(image, axis=1, keepdims=True)
-    hits = [
-        images[int(np.argmax(unit @ text[place[int(caption)]]))] in positives
-        for caption, positives in labels.items()
-        if int(caption) in place
-    ]
-    return float(np.mean(hits))
+def _planted(
+    asked: np.ndarray,
+    items: np.ndarray,
+    asked_ids: list[int],
+    item_ids: list[int],
+    labels: dict[int, set[int]],
+) -> tuple[float, float]:
+    """Return R@1 and R-Precision over the labelled queries, query by query; ties are lost."""
+    unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (asked, items)]
+    column = {number: place for place, number in enumerate(item_ids)}
+    first, precision = [], []
+    for number, row in zip(asked_ids, unit[0], strict=True):
+        if number not in labels:
+            continue
+        scores = unit[1] @ row
+        right = [column[item] for item in labels[number] if item in column]
+        own = -np.sort(-scores[right])
+        # Captions of one image were planted at one place: their scores are one but for rounding.
+        tied = own[:, None] - 1e-9
+        places = np.arange(1, len(own) + 1) + (scores >= tied).sum(axis=1) - (own >= tied).sum(axis=1)
+        first.append(places[0] == 1)
+        precision.append(np.count_nonzero(places <= len(labels[number])) / len(labels[number]))
+    return float(np.mean(first)), float(np.mean(precision))
