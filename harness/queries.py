@@ -23,7 +23,7 @@ FILE = "queries.npz"
 """Its name in a stored run."""
 UNREADABLE = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, OverflowError, RuntimeError),
-    *(SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+    *(AttributeError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 """What numpy raises on an array that is damaged or was made to do harm: its headers are parsed as Python literals."""
 

@@ -166,6 +166,7 @@ class Victims:
 
     process: subprocess.Popen[bytes]
     environment: dict[str, str]
+    scratch: Path
     modules: list[str] = field(default_factory=list)
     codes: dict[int, int] = field(default_factory=dict)
     began: list[int] = field(default_factory=list)
@@ -182,7 +183,7 @@ class Victims:
     ) -> Victim:
         """Fork a process that runs `harness` with arguments, or only `before`, in a folder."""
         self.count += 1
-        output = folder / f"said-{self.count}.txt"
+        output = self.scratch / f"said-{self.count}.txt"
         order = {
             "arguments": arguments,
             "folder": str(folder),
@@ -240,9 +241,9 @@ def victims(toy_site: Path, toy_text: str, tmp_path_factory: pytest.TempPathFact
             k: v for k, v in (os.environ | environment).items() if k not in ("HARNESS_DATA", "HARNESS_HOME")
         },
     )
-    found = Victims(process, environment, matrix=_MATRIX)
     # The first one learns what a run imports in the end; the server imports that for all that follow.
     scratch = tmp_path_factory.mktemp("scratch")
+    found = Victims(process, environment, scratch, matrix=_MATRIX)
     (scratch / "registry.yaml").write_text(toy_text + _MATRIX, encoding="utf-8")
     first = found.start(*RUN, "--home", str(scratch / "home"), folder=scratch, learn=scratch / "modules.json")
     assert first.wait() == 0, first.said

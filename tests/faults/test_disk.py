@@ -1,0 +1,165 @@
+"""Disks that are really full, and folders that cannot be written: named, and what was stored earlier is intact."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.leaderboard import check, read_rows
+from harness.store import Store
+
+RUN = ("run", "--matrix", "faulty", "--threads", "1", "--device", "cpu")
+OFTEN = "import harness.train\nharness.train.CHECKPOINT_SECONDS = 0.0\n"
+LIMIT = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
+
+
+def mount(folder: Path, options: str) -> bool:
+    """Put a file system in memory there, or change it; tells whether this user may."""
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def disk(place: Callable[..., Any], tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A disk of its own for a registry, its store and its leaderboards; call it with a size, again to change it."""
+    registry = (place("source").folder / "registry.yaml").read_bytes()
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if not mount(folder, "size=64k"):
+        pytest.skip("only root can mount a disk; the test with a limit of the system's runs all the same")
+    (folder / "registry.yaml").write_bytes(registry)
+
+    def resize(options: str) -> Path:
+        assert mount(folder, f"remount,{options}")
+        return folder
+
+    yield resize
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def intact(folder: Path) -> dict[str, Any]:
+    """Return the figures that are there, each proved by its checksums."""
+    store, found = Store(folder / "home"), dict[str, Any]()
+    for fingerprint in store.fingerprints():
+        assert store.damage(fingerprint) == []
+        found[fingerprint] = store.result(fingerprint).figures
+    rows = folder / "leaderboards" / "results.jsonl"
+    return found | ({f"row {row.labels}": row.metrics for row in read_rows(rows)} if rows.exists() else {})
+
+
+@pytest.fixture
+def expected(victims: Any, place: Callable[..., Any]) -> dict[str, Any]:
+    calm = place("calm")
+    victim = victims.start(*RUN, "--home", str(calm.home), folder=calm.folder)
+    assert victim.wait() == 0, victim.said
+    return intact(calm.folder)
+
+
+@pytest.mark.fault(3)
+def test_a_full_disk_is_named_with_what_was_needed_and_loses_nothing(
+    disk: Callable[[str], Path], victims: Any, expected: dict[str, Any], faults: Any, long: bool
+) -> None:
+    """The disk grows step by step, so that every kind of write meets its end once."""
+    seen: dict[str, Any] = {}
+    steps = range(72, 1400, 12) if long else (72, 104, 140, 200, 300)
+    for size in steps:
+        folder = disk(f"size={size}k")
+        victim = victims.start(*RUN, "--home", str(folder / "home"), folder=folder, before=OFTEN)
+        code, said = victim.wait(), " ".join(victim.said.split())
+        found = intact(folder)
+        if code == 0:
+            break
+        assert code == 1, victim.said
+        assert f"cannot write {folder}" in said, victim.said
+        assert "No space left on device; it needs more than " in said, victim.said
+        assert "are free now" in said
+        assert "Traceback" not in said, victim.said
+        faults.one(
+            lost=len(set(seen) - set(found)),
+            wrong=sum(expected[name] != figures for name, figures in found.items()),
+        )
+        seen = found
+    assert faults.injected >= 3
+    folder = disk("size=64m")
+    victim = victims.start(*RUN, "--home", str(folder / "home"), folder=folder)
+    assert victim.wait() == 0, victim.said
+    assert intact(folder) == expected
+    assert check(folder / "leaderboards") == []
+    assert (faults.lost, faults.wrong) == (0, 0)
+
+
+@pytest.mark.fault(3)
+def test_a_disk_that_turns_read_only_is_named(
+    disk: Callable[[str], Path], victims: Any, expected: dict[str, Any], faults: Any
+) -> None:
+    folder = disk("size=64m")
+    home = ("--home", str(folder / "home"))
+    victim = victims.start(
+        "run", "--matrix", "faulty", "--only", "variant=plain", *RUN[3:], *home, folder=folder
+    )
+    assert victim.wait() == 0, victim.said
+    before = intact(folder)
+    disk("ro")
+    try:
+        for arguments in (RUN, ("run", "--matrix", "one", *RUN[3:], "--force")):
+            victim = victims.start(*arguments, *home, folder=folder)
+            assert victim.wait() == 1, victim.said
+            assert f"cannot write {folder}" in victim.said.replace("\n", " ")
+            assert "Read-only file system" in victim.said
+            assert "Traceback" not in victim.said
+            faults.one(lost=len(set(before) - set(intact(folder))))
+        # What only reads goes on.
+        (fingerprint,) = Store(folder / "home").fingerprints()
+        assert victims.start("show", fingerprint, *home, folder=folder).wait() == 0
+        assert victims.start("doctor", "--store", *home, folder=folder).wait() == 0
+    finally:
+        disk("rw")
+    victim = victims.start(*RUN, *home, folder=folder)
+    assert victim.wait() == 0, victim.said
+    assert intact(folder) == expected
+
+
+@pytest.mark.fault(3)
+def test_files_that_may_not_grow_are_named_and_lose_nothing(
+    place: Callable[..., Any], victims: Any, expected: dict[str, Any], faults: Any, long: bool
+) -> None:
+    here = place()
+    seen: dict[str, Any] = {}
+    for size in range(500, 60_000, 1_000) if long else (1_000, 3_000, 9_000):
+        victim = victims.start(
+            *RUN, "--home", str(here.home), folder=here.folder, before=OFTEN + LIMIT.format(size=size)
+        )
+        code = victim.wait()
+        found = intact(here.folder)
+        if code == 0:
+            break
+        assert code == 1, victim.said
+        assert "cannot write" in victim.said, victim.said
+        assert "File too large" in victim.said
+        faults.one(
+            lost=len(set(seen) - set(found)),
+            wrong=sum(expected[name] != figures for name, figures in found.items()),
+        )
+        seen = found
+    victim = victims.start(*RUN, "--home", str(here.home), folder=here.folder)
+    assert victim.wait() == 0, victim.said
+    assert intact(here.folder) == expected
+    assert (faults.lost, faults.wrong) == (0, 0)
+
+
+@pytest.mark.fault(3)
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes into any folder")
+def test_a_folder_without_the_right_to_write_is_named(place: Callable[..., Any], victims: Any) -> None:
+    here = place()
+    here.home.mkdir(mode=0o555)
+    victim = victims.start(*RUN, "--home", str(here.home), folder=here.folder)
+    assert victim.wait() == 1
+    assert f"cannot write {here.home}" in victim.said.replace("\n", " ")
