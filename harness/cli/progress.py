@@ -42,6 +42,7 @@ class Watcher:
         self.all: TaskID | None = None
         self.phase: TaskID | None = None
         self.current, self.spoken = "", time.monotonic()
+        self.names: dict[str, str] = {}
 
     def __enter__(self) -> Watcher:
         self.shown.start()
@@ -55,12 +56,18 @@ class Watcher:
     def started(self, index: int, total: int, run: RunSpec, cell: Cell | None) -> None:
         """Name the run that starts."""
         name = describe(cell) if cell else f"parent run {run.fingerprint}"
-        self.current = f"[{index}/{total}] {name}"
+        self.current = self.names[run.fingerprint] = f"[{index}/{total}] {name}"
         if self.bars:
             if self.all is None:
                 self.all = self.shown.add_task("matrix", total=total, note="")
             self.shown.update(self.all, completed=index - 1, note=plain(name))
         self.spoken = time.monotonic()
+
+    def turn(self, run: RunSpec) -> None:
+        """Show one of several runs at work."""
+        self.current = self.names.get(run.fingerprint, self.current)
+        if self.bars and self.all is not None:
+            self.shown.update(self.all, note=plain(self.current.partition("] ")[2]))
 
     def progress(self, phase: str, done: int, total: int, note: str) -> None:
         """Move the bar of the phase, or say a line when the last is some time ago."""

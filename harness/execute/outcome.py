@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from harness.catalog import Catalog
 from harness.plan import Cell, RunSpec
@@ -88,4 +88,13 @@ class Listener(Protocol):
 
     def note(self, text: str) -> None:
         """Say something that a person should know."""
+        ...
+
+
+@runtime_checkable
+class Turning(Protocol):
+    """A listener that can follow several runs at once."""
+
+    def turn(self, run: RunSpec) -> None:
+        """Say that what is told next is of this run, which started before."""
         ...

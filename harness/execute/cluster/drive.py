@@ -16,7 +16,7 @@ from harness.execute.cluster.connect import check_room, connected, device_on
 from harness.execute.cluster.work import Report, Task, plugin_versions, seal, work
 from harness.execute.failure import Failure, record
 from harness.execute.local import cells_of, failed_outcome
-from harness.execute.outcome import Listener, Outcome, Workspace
+from harness.execute.outcome import Listener, Outcome, Turning, Workspace
 from harness.execute.provenance import versions
 from harness.plan import Plan, RunSpec
 from harness.store import Store
@@ -134,6 +134,7 @@ class _Drive:
                 self.signal = self.signal or report.interrupted
                 if report.failure is not None:
                     self.failures[run.fingerprint] = report.failure
+                self._turn(run)
                 for position, outcome in zip(
                     self.cells.get(run.fingerprint, []), report.outcomes, strict=False
                 ):
@@ -179,9 +180,8 @@ class _Drive:
             positions = self.cells.get(run.fingerprint, [])
             cell = self.plan.cells[positions[0]] if positions else None
             if kind == "progress":
-                phase, done, total, note = told
-                name = f"run {run.fingerprint}" if len(self.plan.runs) > 1 else ""
-                self.listener.progress(phase, done, total, "  ".join(part for part in (note, name) if part))
+                self._turn(run)
+                self.listener.progress(*told)
             elif kind == "note":
                 self.listener.note(*told)
             elif number in self.begun:
@@ -189,6 +189,10 @@ class _Drive:
             else:
                 self.begun.add(number)
                 self.listener.started(number + 1, len(self.plan.runs), run, cell)
+
+    def _turn(self, run: RunSpec) -> None:
+        if isinstance(self.listener, Turning):
+            self.listener.turn(run)
 
     def _pass_on_signal(self) -> None:
         signal = self.workspace.stopping()
