@@ -103,9 +103,13 @@ def _difference(found: str, text: str) -> str:
 
 def _pages(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str, str]:
     pages, index, ranks = {}, [], Ranks(folder)
+    # Beside a registry of one's own nothing is published: pages that would be empty are left out.
+    whole = (folder / "published").is_dir()
     for board in boards(rows):
         published = board.published(folder / "published")
         measured = [row for row in rows if board.holds(row)]
+        if not whole and not measured:
+            continue
         groups = grouped(measured)
         sections = [f"# {escape(board.title)}", board.about]
         if published or groups:
@@ -125,16 +129,11 @@ def _pages(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str, str]:
         ours = [row for row in measured if row.matrix != IMPORTED]
         index.append([link, str(len(grouped(ours))), str(len(ours)), str(len(published))])
     own = [row for row in rows if row.matrix == MATRIX]
-    pages["ablations.md"] = _page(ablations_page(rows, folder / "published", ranks))
-    index.append(
-        [
-            "[Ablations](ablations.md)",
-            str(len(grouped(own))),
-            str(len(own)),
-            str(printed(folder / "published")),
-        ]
-    )
-    pages["README.md"] = _page(_index(index))
+    if whole or own:
+        pages["ablations.md"] = _page(ablations_page(rows, folder / "published", ranks))
+        counts = [str(len(grouped(own))), str(len(own)), str(printed(folder / "published"))]
+        index.append(["[Ablations](ablations.md)", *counts])
+    pages["README.md"] = _page(_index(index, whole=whole))
     return pages
 
 
@@ -157,11 +156,15 @@ def _twins(board: Board, groups: Sequence[Group]) -> list[str]:
     ]
 
 
-def _index(rows: Sequence[Sequence[str]]) -> list[str]:
+def _index(rows: Sequence[Sequence[str]], *, whole: bool) -> list[str]:
+    source = (
+        "; published rows are copied from the literature ([what is known of them](published/README.md))"
+        if whole
+        else ""
+    )
     return [
         "# Leaderboards",
-        "Measured rows are runs of this harness; published rows are copied from the literature "
-        "([what is known of them](published/README.md)).",
+        f"Measured rows are runs of this harness{source}.",
         pipe_table(["Table", "measured methods", "measured runs", "published rows"], rows, figures=(1, 2, 3)),
         "- `results.jsonl` holds every measured run, one line a cell of a matrix: all figures, versions, "
         "hardware, command. A new run of a cell takes the place of the old one.\n"
@@ -169,5 +172,5 @@ def _index(rows: Sequence[Sequence[str]]) -> list[str]:
         "Rows with different passports carry letters.\n"
         "- Runs with `--limit` stand in no table.",
         "Fill the tables, render them again, or check that they are fresh:",
-        fence("\n".join([*FILL, REFRESH, f"{REFRESH} --check"])),
+        fence("\n".join([*(FILL if whole else ("harness run",)), REFRESH, f"{REFRESH} --check"])),
     ]

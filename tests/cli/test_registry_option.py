@@ -38,6 +38,11 @@ def test_a_run_of_ones_own_registry_lands_beside_it(
     page = (tmp_path / "leaderboards" / "dataset-toys.md").read_text(encoding="utf-8")
     assert "**Mine**" in page
     assert "**Toy**" in page
+    assert {file.name for file in (tmp_path / "leaderboards").glob("*.md")} == {
+        "README.md",
+        "dataset-toys.md",
+    }
+    assert "published/README.md" not in (tmp_path / "leaderboards" / "README.md").read_text(encoding="utf-8")
     assert not (tmp_path / "registry" / "leaderboards").exists()
     monkeypatch.setenv("HARNESS_REGISTRY", str(mine))
     assert invoke("leaderboard", "--check")[0] == 0
