@@ -23,7 +23,7 @@ def print_row(row: Row, ranks: Path) -> None:
     from harness.passport import passport, with_figures
 
     found = units(load_catalog(False), row.images, row.captions)
-    table(f"Figures of {row.title}", ["figure", "value"], listed(_figures(row), found), numeric=1)
+    table(f"Figures of {row.title}", ["figure", "value (95 %)"], listed(_figures(row), found), numeric=1)
     parts = with_figures(row.protocol, row.evaluators)
     rows = [
         ["method", ", ".join(part for part in (row.title, row.visual, row.textual) if part)],
@@ -58,6 +58,11 @@ def _figures(row: Row) -> dict[str, dict[str, Any]]:
             "values": {
                 figure.removeprefix(f"{name}."): value
                 for figure, value in row.metrics.items()
+                if figure.startswith(f"{name}.")
+            },
+            "intervals": {
+                figure.removeprefix(f"{name}."): bounds
+                for figure, bounds in row.intervals.items()
                 if figure.startswith(f"{name}.")
             },
         }

@@ -219,7 +219,14 @@ def _json(run: Rescored) -> dict[str, Any]:
         "rescored": run.result is not None,
         "changed": sum(figure.fate == "changed" for figure in run.figures),
         "figures": [
-            {"evaluator": f.evaluator, "figure": f.name, "old": f.old, "new": f.new, "fate": f.fate}
+            {
+                "evaluator": f.evaluator,
+                "figure": f.name,
+                "old": f.old,
+                "new": f.new,
+                "fate": f.fate,
+                "interval": f.interval,
+            }
             for f in run.figures
         ],
         "notes": list(run.notes),

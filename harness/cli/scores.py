@@ -71,7 +71,7 @@ def scales_of(catalog: Catalog) -> Mapping[str, Mapping[str, Scale]]:
 def listed(figures: Figures, found: Units) -> list[list[str]]:
     """Return a row for each figure of a result: its name with that of its evaluator, and its value.
 
-    The interval that a result keeps of a figure stands behind it; those of recalls follow from their ranks.
+    Behind a figure stands the interval that its entry has.
     """
     from harness.export.readings import evaluators, in_order
 

@@ -48,11 +48,12 @@ def show(
     store.checked(found, "result.json")
     result = store.result(found)
     folder = store.folder(found)
-    history = _history(store, result)
+    history, intervals = _history(store, result), _intervals(store, result)
     if as_json:
-        emit({"result": dataclasses.asdict(result), "history": history, "folder": str(folder)})
+        told = {"result": dataclasses.asdict(result), "intervals": intervals, "history": history}
+        emit(told | {"folder": str(folder)})
         return
-    _print_figures(result)
+    _print_figures(result, intervals)
     if history:
         _print_history(history, "Solution" if _closed(result) else "Learning curve")
     rows = [
@@ -144,11 +145,24 @@ def _imported(spec: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
-def _print_figures(result: Result) -> None:
+def _intervals(store: Store, result: Result) -> dict[str, dict[str, list[float]]]:
+    """Return the bounds of all intervals; of ranks that are damaged there are none, and they are named below."""
+    from harness.export import intervals_of
+    from harness.queries import FILE
+
+    found = intervals_of(store, result, ranks=not store.damage(result.fingerprint, {FILE}))
+    return {
+        evaluator: {name: [interval.low, interval.high] for name, interval in each.items()}
+        for evaluator, each in found.items()
+    }
+
+
+def _print_figures(result: Result, intervals: Mapping[str, Mapping[str, list[float]]]) -> None:
     from harness.cli.scores import listed, units
 
     found = units(load_catalog(False), result.images, result.captions)
-    table("Figures", ["figure", "value (95 %)"], listed(result.figures, found), numeric=1)
+    figures = {name: {**entry, "intervals": intervals[name]} for name, entry in result.figures.items()}
+    table("Figures", ["figure", "value (95 %)"], listed(figures, found), numeric=1)
 
 
 def _closed(result: Result) -> bool:

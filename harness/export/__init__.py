@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.export.every_eval_ever import every_eval_ever
-from harness.export.facts import Facts, facts_of, method_of
+from harness.export.facts import Facts, facts_of, intervals_of, method_of
 from harness.export.model_card import model_card
 
-__all__ = ["Facts", "every_eval_ever", "facts_of", "method_of", "model_card"]
+__all__ = ["Facts", "every_eval_ever", "facts_of", "intervals_of", "method_of", "model_card"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.export.readings import Reading, evaluators, in_order, reading
 from harness.specs import Scale
-from harness.statistics import Interval, bootstrap, samples
+from harness.statistics import RSUM, Interval, Sample, bootstrap, samples
 from harness.store import Result, Store
 
 WITHIN = 5e-4
@@ -112,7 +112,7 @@ def facts_of(
         name=name or method_of(result.spec),
         passport=passport(result) if passport is not None else result.passport,
         organization=organization or "unknown",
-        scores=_scores(result, _intervals(store, fingerprint), scales or {}),
+        scores=_scores(result, intervals_of(store, result), scales or {}),
         imported=result.spec.get("kind") == "import",
         source=str(result.spec.get("source", "")),
         command=public(str(result.provenance.get("command", ""))),
@@ -128,26 +128,45 @@ def method_of(spec: Mapping[str, Any]) -> str:
     return f"{' and '.join(paths)}, {losses}"
 
 
-def _intervals(store: Store, fingerprint: str) -> dict[str, tuple[dict[str, float], dict[str, Interval]]]:
-    """Return by evaluator the figures that follow from its ranks, and their intervals."""
-    queries = store.queries(fingerprint)
-    found = samples(queries) if queries is not None else {}
-    return {name: (sample.figures(), bootstrap([sample])) for name, sample in found.items()}
+def intervals_of(store: Store, result: Result, *, ranks: bool = True) -> dict[str, dict[str, Interval]]:
+    """Return by evaluator the 95 % intervals over images of its figures: of its ranks, or those that it keeps.
+
+    Args:
+        ranks: whether the ranks of the run are read.
+
+    Raises:
+        StoreError: names the file of ranks if it is damaged.
+    """
+    queries = store.queries(result.fingerprint) if ranks else None
+    counted = samples(queries) if queries is not None else {}
+    found = {}
+    for name, entry in result.figures.items():
+        told = {k: Interval(low=low, high=high) for k, (low, high) in entry.get("intervals", {}).items()}
+        found[name] = told | (_of_ranks(counted[name], entry["values"]) if name in counted else {})
+    return found
+
+
+def _of_ranks(sample: Sample, values: Mapping[str, float]) -> dict[str, Interval]:
+    """Return the intervals of those figures that follow from ranks; the mean over unequal folds does not."""
+    figures, ranges = sample.figures(), bootstrap([sample])
+    # The sum of recalls is in percent.
+    slack = {name: WITHIN * (600.0 if name == RSUM else 1.0) for name in figures}
+    return {
+        name: ranges[name]
+        for name, value in figures.items()
+        if name in values and abs(value - values[name]) <= slack[name]
+    }
 
 
 def _scores(
     result: Result,
-    intervals: Mapping[str, tuple[Mapping[str, float], Mapping[str, Interval]]],
+    intervals: Mapping[str, Mapping[str, Interval]],
     scales: Mapping[str, Mapping[str, Scale]],
 ) -> tuple[Score, ...]:
     scores = []
     for evaluator in evaluators(result.figures):
         entry = result.figures[evaluator]
         values = entry["values"]
-        counted, ranges = intervals.get(evaluator, ({}, {}))
-        told = {
-            name: Interval(low=low, high=high) for name, (low, high) in entry.get("intervals", {}).items()
-        }
         for figure, value in ((name, values[name]) for name in in_order(values)):
             prefix = "expected." if figure.startswith("expected.") else ""
             read = reading(
@@ -160,9 +179,6 @@ def _scores(
                 ),
                 scales=scales.get(entry.get("use", ""), {}),
             )
-            # The sum of recalls is in percent.
-            slack = WITHIN * (600.0 if figure == "rsum" else 1.0)
-            own = figure in counted and abs(counted[figure] - value) <= slack
             if read is not None:
                 scores.append(
                     Score(
@@ -170,7 +186,7 @@ def _scores(
                         figure=figure,
                         value=value,
                         reading=read,
-                        interval=ranges[figure] if own else told.get(figure),
+                        interval=intervals[evaluator].get(figure),
                     )
                 )
     return tuple(scores)

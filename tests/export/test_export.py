@@ -176,6 +176,24 @@ def test_figures_carry_names_bounds_and_the_intervals_of_their_ranks(tmp_path: P
     assert "f00d.ours.pairs" not in found
 
 
+def test_an_interval_that_was_stored_with_a_figure_is_its_own(tmp_path: Path) -> None:
+    ours = {
+        "use": "ours",
+        "revision": 2,
+        "params": {},
+        "ranked": False,
+        "values": {"agreement": 0.5, "odd": 3.0},
+    }
+    told = facts(tmp_path, figures={"ours": {**ours, "intervals": {"agreement": [0.375, 0.625]}}})
+    record = json.loads(every_eval_ever(told)[1])
+    found = {
+        result["evaluation_result_id"]: result["score_details"] for result in record["evaluation_results"]
+    }
+    shown = found["f00d.ours.agreement"]["uncertainty"]["confidence_interval"]
+    assert (shown["lower"], shown["upper"]) == (0.375, 0.625)
+    assert "uncertainty" not in found["f00d.ours.odd"]
+
+
 def test_a_figure_that_is_not_that_of_the_ranks_gets_no_interval(tmp_path: Path) -> None:
     told = facts(tmp_path)
     values = dict(told.result.figures["recall"]["values"])
