@@ -137,7 +137,8 @@ def prepare(
             style="yellow",
         )
         return
-    say(f"next: harness run --matrix ablations --dataset {manifest.name}")
+    if all(n["images"] for n in manifest.counts.values()):
+        say(f"next: harness run --matrix ablations --dataset {manifest.name}")
 
 
 def _decode(name: str, use: str, params: dict[str, Any], size: int, where: Place, catalog: Catalog) -> None:

@@ -14,8 +14,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
+from harness.data.checks import number
 from harness.data.images import MAX_BYTES
 from harness.errors import DataError
 
@@ -42,11 +43,10 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and path.name.lower().endswith(SUFFIXES)
 
 
-def check_places(name: str, source: Path, files: Sequence[Path], archives: Sequence[Path]) -> None:
+def check_places(source: Path, files: Sequence[Path], archives: Sequence[Path]) -> None:
     """Check that what a user named is there: a folder or archives of images, and annotation files.
 
     Args:
-        name: of the dataset, for the hint.
         source: the folder, or the first archive.
         files: annotation files, or folders of them.
         archives: more archives.
@@ -58,7 +58,7 @@ def check_places(name: str, source: Path, files: Sequence[Path], archives: Seque
     if not source.is_dir() and not is_archive(source):
         raise DataError(
             f"{source} is neither a folder nor an archive ({kinds})",
-            hint=f"harness data prepare {name} --from DIR",
+            hint="--from names the folder of the dataset; --images that of its images, or archives of them.",
         )
     others = [str(path) for path in (source, *archives) if not is_archive(path)] if archives else []
     if others:
@@ -96,7 +96,7 @@ def unpack(archives: Sequence[Path], folder: Path, progress: Progress) -> list[s
         for archive in archives:
             left = _unpack(archive, folder, count, progress)
             if left:
-                notes.append(f"{archive.name}: {left:,} members that are no images left out")
+                notes.append(f"{archive.name}: {number(left, 'member')} left out, links or no images")
     except DataError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -148,13 +148,24 @@ def _members(archive: Path) -> Iterator[Member | None]:
 
 
 def _tar(archive: Path) -> Iterator[Member | None]:
-    with tarfile.open(archive, "r|*") as file:
+    with tarfile.open(archive, "r|*", tarinfo=_Whole) as file:
         for info in file:
             if info.isdir():
                 continue
             name = _check(archive, info.name)
             image = info.isreg() and _image(name)
             yield Member(name=name, size=info.size, open=partial(file.extractfile, info)) if image else None
+
+
+class _Whole(tarfile.TarInfo):
+    """A header that is there whole: tarfile takes half of one for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.TruncatedHeaderError as error:  # type: ignore[attr-defined]  # typeshed lacks it
+            raise tarfile.ReadError(f"it ends early ({error})") from error
 
 
 def _zip(archive: Path) -> Iterator[Member | None]:

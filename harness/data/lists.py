@@ -59,10 +59,13 @@ def keep(root: Path, name: str, lists: Mapping[str, Sequence[str]]) -> tuple[Lis
     return tuple(files)
 
 
-def spelled_out(error: DataError, root: Path, name: str) -> DataError:
+def spelled_out(error: DataError, root: Path, name: str, notes: Sequence[str]) -> DataError:
     """Return an error that tells the first of its problems, and the files that hold all of them and its lists.
 
     Where the files cannot be written, it is the error as it was.
+
+    Args:
+        notes: what may be the cause.
     """
     more = len(error.problems) - SHOWN
     lists = error.lists | ({PROBLEMS: error.problems} if more > 0 else {})
@@ -71,7 +74,9 @@ def spelled_out(error: DataError, root: Path, name: str) -> DataError:
     except OSError:
         return error
     shown = error.problems if more <= 0 else (*error.problems[:SHOWN], f"and {more:,} more")
-    text = "".join(f"\n  - {line}" for line in shown) + "".join(f"\n  {file}" for file in files)
+    text = "".join(f"\n  - {problem}" for problem in shown) + "".join(
+        f"\n  {line}" for line in (*files, *notes)
+    )
     told = DataError(error.headline + text, hint=error.hint)
     told.problems, told.lists = error.problems, error.lists
     return told

@@ -75,7 +75,7 @@ def test_every_form_gives_the_same_files(tmp_path: Path, name: str) -> None:
         p.relative_to(tmp_path / "out").as_posix(): p.read_bytes() for p in (tmp_path / "out").rglob("*.*")
     }
     assert found == PICTURES
-    assert notes == [f"{name}: 2 members that are no images left out"]
+    assert notes == [f"{name}: 2 members left out, links or no images"]
 
 
 def test_what_is_there_is_passed_over_and_what_is_half_is_not(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_links_and_devices_are_left_out(tmp_path: Path) -> None:
     fifo.type = tarfile.FIFOTYPE
     archive = make_tar(tmp_path / "a.tar", PICTURES, "w", *extra, fifo)
     notes = unpack([archive], tmp_path / "out", silent)
-    assert notes == ["a.tar: 4 members that are no images left out"]
+    assert notes == ["a.tar: 4 members left out, links or no images"]
     assert {path.name for path in (tmp_path / "out" / "images").iterdir()} == {f"{n}.png" for n in range(6)}
 
 
@@ -188,6 +188,27 @@ def test_a_damaged_archive_is_named(tmp_path: Path, name: str, damage: str) -> N
     )
     with pytest.raises(DataError, match=name):
         unpack([archive], tmp_path / "out", silent)
+
+
+def test_half_a_header_is_no_end(tmp_path: Path) -> None:
+    archive = make_tar(tmp_path / "a.tar", PICTURES)
+    archive.write_bytes(archive.read_bytes()[: 2 * 1024 + 100])
+    with pytest.raises(DataError, match=r"a\.tar is damaged .*: it ends early"):
+        unpack([archive], tmp_path / "out", silent)
+    assert not (tmp_path / "out").exists()
+
+
+def test_links_in_an_archive_are_told_where_images_are_missing(tmp_path: Path) -> None:
+    link = tarfile.TarInfo("images/5.png")
+    link.type, link.linkname = tarfile.LNKTYPE, "images/4.png"
+    five = dict(list(PICTURES.items())[:5])
+    archive = make_tar(tmp_path / "a.tar", five, "w", link)
+    file = karpathy(tmp_path / "dataset.json")
+    with pytest.raises(DataError) as caught:
+        prepare("p", "flickr30k", {"strict": False}, archive, tmp_path / "data", Catalog.load(), files=[file])
+    assert str(caught.value).startswith(f"Flickr30k in {archive} has 1 problem:\n")
+    assert "1 image of 6 has no file: 5.png" in str(caught.value)
+    assert str(caught.value).endswith("\n  a.tar: 1 member left out, links or no images")
 
 
 def karpathy(path: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import Literal
 from harness.api import SPLITS, Annotations, DataError, ParameterError, Record
 from harness_datasets.images import ImageFiles
 from harness_datasets.sources import Found, Sought, annotation_files, read_files
-from harness_datasets.splits import check_counts, in_order, split_of
+from harness_datasets.splits import OTHER_COUNTS, check_counts, in_order, split_of
 from harness_datasets.text import Told, listed, number
 
 KARPATHY = {"train": 29_000, "val": 1_014, "test": 1_000}
@@ -73,10 +73,12 @@ class Flickr30k:
         images = choose(found, captions, told)
         counts = Counter(split for _, split in images)
         expected = KARPATHY if self.split == "karpathy" else NAMES
-        if images and not problems:
+        counted = bool(images and not problems)
+        if counted:
             check_counts(
                 counts, expected, problems if self.strict else notes, f"Flickr30k, split {self.split}"
             )
+        counted = counted and bool(problems)
         taken = {image for image, _ in images}
         unused = [image for image in captions if image not in taken]
         if images and unused:
@@ -88,6 +90,7 @@ class Flickr30k:
                 f"Flickr30k in {source} has {number(len(problems), 'problem')}:",
                 problems=problems,
                 lists=told.lists,
+                hint=OTHER_COUNTS if counted else "",
             )
         records = [
             Record(image=image, split=split, captions=captions[image], file=file)

@@ -31,7 +31,12 @@ class ImageFiles:
                     self.files.setdefault(self.key(name), []).append(below + name)
 
     def match(self, names: Sequence[str], told: Told) -> list[str]:
-        """Return the file of each name, below the folder; all that are missing are one problem, what is over a note."""
+        """Return the file of each name, below the folder; all that are missing are one problem, what is over a note.
+
+        Where no name is known, nothing is told.
+        """
+        if not names:
+            return []
         wanted = [self.key(name) for name in names]
         places = [self._choose(name, key) for name, key in zip(names, wanted, strict=True)]
         gone = [name for name, files in zip(names, places, strict=True) if not files]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from harness.api import SPLITS, Annotations, DataError, ParameterError, Record
 from harness_datasets.images import ImageFiles
 from harness_datasets.sources import Found, Sought, annotation_files, read_files
-from harness_datasets.splits import check_counts, in_order
+from harness_datasets.splits import OTHER_COUNTS, check_counts, in_order
 from harness_datasets.text import Told, number
 
 KARPATHY = {"train": 113_287, "val": 5_000, "test": 5_000}
@@ -94,8 +94,10 @@ class Mscoco:
             )
         images = _known(images, problems)
         chosen = self._choose(images, told)
-        if images and not problems:
+        counted = bool(images and not problems)
+        if counted:
             self._check(images, chosen, told)
+        counted = counted and bool(problems)
         # 2014 and 2017 give one image two names, which share the id.
         places = ImageFiles(source, _number).match([image.file for image in images], told)
         if problems:
@@ -103,6 +105,7 @@ class Mscoco:
                 f"MSCOCO in {source} has {number(len(problems), 'problem')}:",
                 problems=problems,
                 lists=told.lists,
+                hint=OTHER_COUNTS if counted else "",
             )
         records = [
             _record(image, texts, file) for image, texts, file in zip(images, chosen, places, strict=True)

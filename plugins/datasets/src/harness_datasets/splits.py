@@ -24,6 +24,9 @@ def in_order(records: Iterable[Record]) -> tuple[Record, ...]:
     return tuple(sorted(records, key=lambda record: SPLITS.index(record.split)))
 
 
+OTHER_COUNTS = "Where other counts are meant, add --set strict=false."
+
+
 def check_counts(
     found: Mapping[str, int],
     expected: Mapping[str, int],
@@ -31,7 +34,12 @@ def check_counts(
     what: str,
     of: str = "images",
 ) -> None:
-    """Compare the number of images, or captions, of each split with that of the literature."""
+    """Compare the number of images, or captions, of each split with that of the literature.
+
+    Args:
+        doubts: gets what differs: problems, or notes where other counts are allowed.
+        what: is counted, for the message.
+    """
     different = [
         f"{split} {found.get(split, 0):,}, not {n:,}"
         for split, n in expected.items()
