@@ -91,14 +91,16 @@ def _show_row(runs: Runs, fingerprint: str, *, as_json: bool) -> None:
 
 
 def _protocol(result: Result) -> list[list[str]]:
-    """Return the passport as the leaderboards have it, and its parts."""
+    """Return the passport as the leaderboards have it, its parts, and by which labels evaluators judged."""
     from harness.execute.rows import identities
     from harness.passport import passport, with_figures
 
+    entries = sorted(result.figures.items())
+    labels = [[f"labels of {name}", entry["labels"]] for name, entry in entries if entry.get("labels")]
     if not result.protocol:
-        return [["passport", result.passport]]
+        return [["passport", result.passport], *labels]
     parts = with_figures(result.protocol, identities(result.figures))
-    return [["passport", passport(parts)], *([f"  {name}", text] for name, text in parts.items())]
+    return [["passport", passport(parts)], *([f"  {name}", text] for name, text in parts.items()), *labels]
 
 
 def _history(store: Store, result: Result) -> list[dict[str, float]]:

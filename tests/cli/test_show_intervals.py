@@ -25,7 +25,7 @@ def run(command: Any, planted: Callable[..., str]) -> tuple[str, Store]:
     people = {"use": "people", "revision": 1, "params": {}, "values": {"tau": 0.5, "pairs": 12.0}}
     figures = {
         "double": {"use": "double", "revision": 1, "params": {"factor": 2}, "values": double},
-        "people": {**people, "intervals": {"tau": [0.375, 0.625]}},
+        "people": {**people, "intervals": {"tau": [0.375, 0.625]}, "labels": "0123abcd"},
     }
     result = store.result(name)
     told = dict.fromkeys(("method", "visual", "textual", "form", "source", "file", "sha256"), "x")
@@ -51,6 +51,9 @@ def test_in_the_table_and_as_json(
     lines = {words[1]: " ".join(words[3:-1]) for words in map(str.split, out.splitlines()) if len(words) > 4}
     assert lines["people.tau"] == "0.5000 (0.3750 to 0.6250)"
     assert " to " in lines["double.i2t.recall@5"]
+    assert " ".join(next(row for row in out.splitlines() if "labels of" in row).split()[1:-1]).endswith(
+        "0123abcd"
+    )
     assert "people.pairs" not in lines or " to " not in lines["people.pairs"]
 
 
