@@ -35,7 +35,7 @@ def plain(text: object) -> str:
     """Return other people's text without what would steer a terminal: control and bidi characters are escaped."""
     return "".join(
         char
-        if char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Co", "Cs")
+        if char == "\n" or unicodedata.category(char) not in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
         else f"\\u{ord(char):04x}"
         for char in str(text)
     )

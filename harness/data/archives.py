@@ -170,7 +170,8 @@ class _Whole(tarfile.TarInfo):
 
 def _zip(archive: Path) -> Iterator[Member | None]:
     with closing(zipfile.ZipFile(archive)) as file:
-        files = [info for info in file.infolist() if not info.is_dir()]
+        # Not is_dir(), which fails on an empty name.
+        files = [info for info in file.infolist() if not info.filename.endswith("/")]
         names = [_check(archive, info.filename) for info in files]  # all of them, before one is written
         for info, name in zip(files, names, strict=True):
             mode = info.external_attr >> 16
