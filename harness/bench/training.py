@@ -22,7 +22,7 @@ from harness.schedule import build_optimizer
 from harness.step import Batch, Numerics, Step
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 CAPTIONS, WORDS, LENGTH = 5, 500, 12
 """Captions of an image, different words in all, and words of a caption."""
@@ -119,8 +119,12 @@ class Photo:
         torch.manual_seed(derive(0, "bench", section, name))
         return build(part, "encoder" if section == "encoders" else "loss", catalog, **values)
 
-    def pixels(self) -> PixelInputs:
-        """Return the images as pixels, out of a decoded cache where the encoder asks for one."""
+    def pixels(self, *, workers: int = 0) -> PixelInputs:
+        """Return the images as pixels, out of a decoded cache where the encoder asks for one.
+
+        Args:
+            workers: processes that prepare them; 0: this one does.
+        """
         size = stored_size(self.model.image)
         decoded = None
         if size is not None:
@@ -129,23 +133,23 @@ class Photo:
             )
         device = self.workspace.device
         return PixelInputs(
-            self.dataset, self.split, self.model.image, device=device, workers=0, decoded=decoded
+            self.dataset, self.split, self.model.image, device=device, workers=workers, decoded=decoded
         )
 
-    def trainer(self, images: ImageInputs) -> Trainer:
-        """Return what trains the model on these inputs."""
-        return Trainer(self, images)
+    def trainer(self, images: ImageInputs, numerics: Numerics | None = None) -> Trainer:
+        """Return what trains the model on these inputs, in float32 unless `numerics` says otherwise."""
+        return Trainer(self, images, numerics or Numerics())
 
 
 class Trainer:
     """Steps of a stage, as `harness.train` takes them, without val, checkpoints and messages."""
 
-    def __init__(self, photo: Photo, images: ImageInputs) -> None:
-        self.photo, self.images = photo, images
+    def __init__(self, photo: Photo, images: ImageInputs, numerics: Numerics) -> None:
+        self.photo, self.images, self.numerics = photo, images, numerics
         self.model, self.stage = photo.model, photo.stage
         self.model.freeze(self.stage.freeze)
         self.optimizer = build_optimizer(self.model.root, self.stage)
-        self.step = Step(self.model, images, photo.split, photo.texts, seed=0, numerics=Numerics())
+        self.step = Step(self.model, images, photo.split, photo.texts, seed=0, numerics=numerics)
         self.size = min(self.stage.batch, len(photo.split.records))
 
     def batches(self) -> Iterator[Batch]:
@@ -161,8 +165,8 @@ class Trainer:
             texts = self.photo.texts[captions[rows].to(self.photo.texts.device)]
             yield Batch(images=images, texts=texts, groups=groups[rows].to(texts.device))
 
-    def train(self, batch: Batch) -> float:
-        """Take one step and return the loss."""
+    def train(self, batch: Batch) -> Tensor:
+        """Take one step and return the loss, which nobody has read back yet."""
         import torch
 
         self.optimizer.zero_grad(set_to_none=True)
@@ -170,13 +174,13 @@ class Trainer:
         total = torch.stack([self.model.weights[name] * term for name, term in terms.items()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        return float(total.detach())
+        return total.detach()
 
     def epoch(self) -> float:
         """Take all steps of an epoch and return the last loss."""
         self.model.root.train()
         losses = [self.train(batch) for batch in self.batches()]
-        return losses[-1]
+        return float(losses[-1])
 
     def image_epoch(self) -> None:
         """Take the image path alone over an epoch: forward, and backward from a given gradient."""

@@ -45,5 +45,5 @@ def refreshed(row: Row, result: Result, asked: Collection[str] = ()) -> Row:
         metrics=kept | metrics_of(judged),
         intervals=bounds | intervals_of(judged),
         evaluators={**row.evaluators, **identities(judged)},
-        efficiency=efficiency_of(result.cost),
+        efficiency={**row.efficiency, **efficiency_of(result.cost)},
     )
