@@ -8,14 +8,17 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from harness.registry import Registry, Stage
 from harness.registry.axes import FIELDS
@@ -178,3 +181,73 @@ def test_every_entry_that_the_pages_name_is_in_the_registry() -> None:
     assert own < matrices | set(registry.matrices) | {"first"}
     assert matrices - own
     assert matrices - own <= set(registry.matrices)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the code blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+@pytest.fixture
+def imports() -> list[list[str]]:
+    """The `harness import` commands of the page, as words."""
+    text = "".join(blocks(DOCS / "importing.md", "sh")).replace("\\\n", " ")
+    return [shlex.split(line)[1:] for line in text.splitlines() if line.startswith("harness import")]
+
+
+def test_the_first_import_of_the_page_runs_as_it_stands(
+    tmp_path: Path, imports: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(blocks(DOCS / "importing.md", "python")[0], {})
+    done = run(tmp_path, "harness.cli", *imports[0], "--json")
+    assert done.returncode == 0, done.stderr
+    recall = json.loads(done.stdout)["figures"]["recall"]
+    # "In R@1 half a percent": one of 200 images, or one of five of 1,000 captions.
+    assert recall["i2t.recall@1"] <= 0.02
+    assert recall["t2i.recall@1"] <= 0.015
+
+
+def test_the_second_import_reads_the_records_of_a_prepared_dataset(
+    tmp_path: Path, imports: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's Flickr8k is drawn here, a folder of five photographs."""
+    source, data = tmp_path / "source", tmp_path / "home" / "data"
+    (source / "images").mkdir(parents=True)
+    for split in ("train", "val", "test"):
+        rows = []
+        for number in range(5):
+            name = f"{split}{number}.png"
+            Image.new("RGB", (32, 32), (number, 0, len(split))).save(source / "images" / name)
+            rows.append(json.dumps({"image": name, "captions": [f"{split} {number}", f"the {number}"]}))
+        (source / f"{split}.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    prepared = run(
+        tmp_path, "harness.cli", "data", "prepare", "folder", "--from", str(source), "--as", "mine"
+    )
+    assert prepared.returncode == 0, prepared.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARNESS_DATA", str(data))
+    page = DOCS / "importing.md"
+    second, third = (text.replace("flickr8k", "mine") for text in blocks(page, "python")[1:3])
+    manifest = json.loads((data / "mine" / "manifest.json").read_text(encoding="utf-8"))
+    names: dict[str, Any] = {
+        # A file is below the folder that the dataset was prepared from; an image and its captions share a number.
+        "embed_images": lambda files: _one_hot(
+            [int(np.asarray(Image.open(Path(manifest["source"], file)))[0, 0, 0]) for file in files]
+        ),
+        "embed_captions": lambda texts: _one_hot([int(text.split(" ")[1]) for text in texts]),
+    }
+    exec(second, names)
+    with np.load("clip.npz") as file:
+        names |= {key: file[key] for key in ("image", "text")}
+        names |= {key: file[key].tolist() for key in ("image_ids", "text_ids")}
+    exec(third, names)
+    words = [word.replace("flickr8k", "mine") for word in imports[1]]
+    for path in ("clip.npz", "embeddings.safetensors"):
+        done = run(tmp_path, "harness.cli", words[0], path, *words[2:], "--dry-run", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["figures"]["recall"]["rsum"] == 600.0
+
+
+def _one_hot(numbers: list[int]) -> np.ndarray[Any, Any]:
+    return np.eye(5)[numbers]

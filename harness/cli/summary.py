@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,15 +69,20 @@ def cell_json(outcome: Outcome, asked: Asked) -> dict[str, Any]:
 
 def print_summary(asked: Asked, outcomes: Sequence[Outcome], tables: Sequence[Path]) -> None:
     """Print failures, then the table of all cells, the failed ones first, and what to type next."""
+    from harness.leaderboard import lettered
+
     print_failures(asked, outcomes)
     # An axis on which all cells agree goes into the title.
     seen = {axis: {dict(o.cell.labels)[axis] for o in outcomes} for axis, _ in outcomes[0].cell.labels}
     axes = [axis for axis, labels in seen.items() if len(labels) > 1]
+    passports = _passports(outcomes)
+    letters = lettered(passports.values())
     rows = []
     for outcome in sorted(outcomes, key=lambda o: o.status != "failed"):
         figures = outcome.result.figures if outcome.result else {}
         rows.append(
             [dict(outcome.cell.labels)[axis] for axis in axes]
+            + ([letters.get(passports.get(outcome.cell.run.fingerprint, ""), "–")] if letters else [])
             + [percent(figures, "recall", name) for name in RECALLS]
             + [percent(figures, "recall", "rsum", scale=1.0), outcome.status, duration(outcome.seconds)]
         )
@@ -86,9 +91,12 @@ def print_summary(asked: Asked, outcomes: Sequence[Outcome], tables: Sequence[Pa
     title = ", ".join(
         [f"{asked.matrix}: recall in %", *fixed, *([f"first {limit} images of each split"] if limit else [])]
     )
+    axes += ["protocol"] if letters else []
     columns = [*axes, "i2t R@1", "R@5", "R@10", "t2i R@1", "R@5", "R@10", "rSum", "", "time"]
     table(title, columns, rows, numeric=len(axes))
     done = [outcome for outcome in outcomes if outcome.result]
+    if done:
+        out.print(plain(_protocols(done, passports, letters)), markup=False, soft_wrap=True)
     if tables:
         out.print(
             plain(f"leaderboards: {', '.join(str(path) for path in tables)}"), markup=False, soft_wrap=True
@@ -97,6 +105,25 @@ def print_summary(asked: Asked, outcomes: Sequence[Outcome], tables: Sequence[Pa
         say(
             f"next: harness show {done[0].cell.run.fingerprint}    (history, costs and provenance of the first cell)"
         )
+
+
+def _passports(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """Return the passport of each run that has a result, as tables have it."""
+    from harness.execute.ranked import passport_of
+
+    return {o.cell.run.fingerprint: passport_of(o.result) for o in outcomes if o.result}
+
+
+def _protocols(done: Sequence[Outcome], passports: Mapping[str, str], letters: Mapping[str, str]) -> str:
+    """Say which letter is which passport, and in what the protocols differ."""
+    from harness.passport import differing
+
+    if not letters:
+        return f"passport {next(iter(passports.values()))[:8]}"
+    told = ", ".join(f"{letter} {key[:8]}" for key, letter in letters.items())
+    parts = differing(o.result.protocol for o in done if o.result)
+    where = f": they differ in {', '.join(parts)}" if parts else ""
+    return f"passports {told}{where}; figures of one letter alone may be compared"
 
 
 def print_failures(asked: Asked, outcomes: Sequence[Outcome]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.leaderboard.curves import Curve, History, owned, read_curves, write_curves
-from harness.leaderboard.groups import grouped
+from harness.leaderboard.groups import grouped, lettered
 from harness.leaderboard.pages import check, render, write
 from harness.leaderboard.ranks import Ranks
 from harness.leaderboard.rows import Row, merge_rows, read_rows
@@ -17,6 +17,7 @@ __all__ = [
     "Standing",
     "check",
     "grouped",
+    "lettered",
     "merge_rows",
     "owned",
     "pages_of",

@@ -152,10 +152,13 @@ def names(groups: Sequence[Group]) -> list[str]:
 
 def passport_letters(groups: Iterable[Group]) -> dict[str, str]:
     """Return a letter for each passport, if there is more than one."""
-    keys = list(dict.fromkeys(group.passport for group in groups))
-    if len(keys) < 2:
-        return {}
-    return {key: _letter(place) for place, key in enumerate(sorted(keys, key=natural))}
+    return lettered(group.passport for group in groups)
+
+
+def lettered(passports: Iterable[str]) -> dict[str, str]:
+    """Return a letter for each of these hashes, if there is more than one."""
+    keys = sorted(set(passports), key=natural)
+    return {key: _letter(place) for place, key in enumerate(keys)} if len(keys) > 1 else {}
 
 
 def mark(group: Group, letters: Mapping[str, str]) -> str:

@@ -69,9 +69,11 @@ def test_tables_for_people(invoke: Invoke) -> None:
     assert "recall in %" in out
     assert "next: harness show " in err
     run = err.split("next: harness show ")[1].split()[0]
+    passport = out.split("\npassport ")[1].split()[0]
     code, out, err = invoke("show", run)
     assert (code, err) == (0, "")
     assert run in out
+    assert f" {passport}" in out
     assert "recall.t2i.recall@1" in out
     assert "val.rsum" in out
     for arguments, expected in (
@@ -83,6 +85,16 @@ def test_tables_for_people(invoke: Invoke) -> None:
         code, out, err = invoke(*arguments)
         assert code == 0, err
         assert expected in out
+
+
+def test_other_protocols_are_marked_where_figures_stand_together(invoke: Invoke) -> None:
+    code, out, err = invoke(*RUN, "--matrix", "one", "--dataset", "toys", "--dataset", "twisted")
+    assert code == 0, err
+    assert "protocol" in out
+    assert "they differ in gallery, pixels; figures of one letter alone may be compared" in out
+    marks = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in out.splitlines() if "│" in line}
+    assert set(marks.values()) == {"A", "B"}
+    assert set(marks) == {"toys", "twisted"}
 
 
 def test_a_failed_cell_is_exit_code_1_with_its_cause_and_its_command(
