@@ -18,11 +18,13 @@ from harness.cli.bench_options import (
     named,
 )
 from harness.cli.bench_text import text
-from harness.cli.options import Json, Strict, load_registry
+from harness.cli.options import Dataset, Json, Limit, Matrix, Only, Seed, Strict, load_registry
 
 app = typer.Typer(help="Measure how fast the harness is beside what people use today.")
 
 Dim = Annotated[int, typer.Option("--dim", min=1, help="Size of the embedding.")]
+FIVE = tuple(f"variant={label}" for label in ("instance", "instance-two", "full", "bag-of-words", "cca"))
+"""Cells that share a first stage, features and words, and two rivals."""
 Sizes = Annotated[
     list[int] | None,
     typer.Option(
@@ -227,6 +229,46 @@ def loss(
         return measure(bench, told)
 
     deliver("loss", made, source, write=write, strict=strict, as_json=as_json, threads=threads, device=device)
+
+
+@app.command()
+def matrix(
+    matrix: Matrix = "ablations",
+    dataset: Dataset = None,
+    only: Only = None,
+    seed: Seed = None,
+    limit: Limit = None,
+    rounds: Rounds = 1,
+    threads: BenchThreads = None,
+    source: Source = None,
+    write: Write = False,
+    strict: Strict = False,
+    as_json: Json = False,
+) -> None:
+    """Measure cells that share their work beside the same cells alone, and two of them side by side.
+
+    Every cell is trained at least twice: choose a part of a matrix by --only, and a small dataset. Without a choice it
+    is five cells of the matrix `ablations`, with its first seed, on the small embedded dataset.
+    """
+
+    def made(workspace: Any, told: Any) -> Any:
+        from harness.bench.matrix import MatrixBench, measure
+
+        chosen = bool(dataset or only or seed) or matrix != "ablations"
+        bench = MatrixBench(
+            workspace=workspace,
+            rounds=rounds,
+            seconds=0.0,
+            registry=load_registry().path,
+            matrix=matrix,
+            datasets=tuple(dataset or (() if chosen else ("shapes-mini",))),
+            only=tuple(only or (() if chosen else FIVE)),
+            seeds=tuple(seed or (() if chosen else (0,))),
+            limit=limit,
+        )
+        return measure(bench, told)
+
+    deliver("matrix", made, source, write=write, strict=strict, as_json=as_json, threads=threads)
 
 
 app.command()(text)
