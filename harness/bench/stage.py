@@ -16,9 +16,9 @@ from harness.bench.rounds import spread
 from harness.bench.training import Photo, Recipe
 from harness.errors import InputError, RunError
 from harness.execute.settings import settle
-from harness.features import BATCH, load_features
+from harness.features import BATCH
 from harness.inputs import FeatureInputs
-from harness.protocols import CachedEncoder, FrozenPart
+from harness.protocols import FrozenPart
 
 CACHED, ANEW = "from cached features", "through the backbone"
 WHOLE_CACHED, WHOLE_ANEW = "whole steps from cached features", "whole steps through the backbone"
@@ -80,16 +80,14 @@ def _about(experiment: str, stage: str, scale: str, bench: StageBench) -> str:
 
 
 def _groups(bench: StageBench, photo: Photo) -> Group:
-    image = photo.model.image
-    globs = [glob.removeprefix("image.") for glob in photo.stage.freeze if glob.startswith("image.")]
-    part = image.frozen_part(globs) if isinstance(image, CachedEncoder) else None
+    part = photo.frozen_part()
     if part is None:
         raise InputError(
             f"stage {photo.stage.name!r} freezes no part of {bench.recipe.experiment!r}'s image encoder that can be "
             "cached",
             hint="Name an experiment whose stage has freeze: [image.backbone.*].",
         )
-    features = _features(photo, part, photo.home)
+    features = photo.features(part, photo.home)
     _check(photo, part, features)
     cached = photo.trainer(features)
     anew = photo.trainer(photo.pixels())
@@ -97,7 +95,7 @@ def _groups(bench: StageBench, photo: Photo) -> Group:
 
     def compute() -> None:
         # A store of its own each time: nothing is found there.
-        _features(photo, part, photo.home / f"again-{next(fresh)}")
+        photo.features(part, photo.home / f"again-{next(fresh)}")
 
     contenders = [
         Contender(name=CACHED, call=cached.image_epoch, weigh=False),
@@ -120,22 +118,6 @@ def _groups(bench: StageBench, photo: Photo) -> Group:
         amount=bench.images,
     )
     return replace(group, facts=_facts(group, photo, part))
-
-
-def _features(photo: Photo, part: FrozenPart, home: Path) -> FeatureInputs:
-    import torch
-
-    device = photo.workspace.device
-    found = load_features(
-        home,
-        part,
-        photo.dataset,
-        photo.split.records,
-        view=0,
-        device=device,
-        progress=lambda done, total: None,
-    )
-    return FeatureInputs(torch.from_numpy(found).to(device)[None])
 
 
 def _check(photo: Photo, part: FrozenPart, features: FeatureInputs) -> None:

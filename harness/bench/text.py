@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.bench.components import check_profile, part_of
+from harness.bench.contest import Rounds
 from harness.bench.origin import load_average, machine_of, today
 from harness.bench.rounds import Work, interleave
 from harness.bench.text_report import MODES, Measured, Mode, Speed, TextReport
+from harness.bench.training import Recipe
+from harness.bench.words import lookup, mining
 from harness.build import build
 from harness.data import OpenDataset, open_dataset
 from harness.errors import HarnessError, InputError, RunError, nearest
@@ -43,6 +46,8 @@ class TextBench:
         seconds: the least time of one measurement.
         dim: size of the embedding; ``None``: that of the first experiment with the first encoder.
         settings: parameters that all encoders get over those of the registry.
+        stage: of the registry, whose losses mine captions; their share of a step is measured, too. One that is not
+            there, or that mines nothing, is passed over.
     """
 
     registry: Registry
@@ -55,6 +60,7 @@ class TextBench:
     seconds: float = 0.5
     dim: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    stage: str = "two"
 
 
 def measure(bench: TextBench, told: Told) -> TextReport:
@@ -91,6 +97,13 @@ def measure(bench: TextBench, told: Told) -> TextReport:
             )
         speeds += _timed(bench, encoders, _captions(words, bench.batch, length), dim)
     workspace = bench.workspace
+    how = Rounds(workspace=workspace, rounds=bench.rounds, seconds=bench.seconds)
+    told("words: looked up, and by one-hot vectors")
+    groups = [lookup(how, batch=bench.batch, length=max(bench.lengths))]
+    recipe = _recipe(bench)
+    if recipe is not None:
+        told(f"mined captions in a step of stage {bench.stage!r}")
+        groups += mining(how, recipe, bench.stage)
     entries = [workspace.catalog.find("encoder", component.use) for component in components.values()]
     return TextReport(
         encoders=measured,
@@ -110,7 +123,18 @@ def measure(bench: TextBench, told: Told) -> TextReport:
         revision=workspace.revision,
         date=today(),
         command=workspace.command,
+        groups=tuple(groups),
     )
+
+
+def _recipe(bench: TextBench) -> Recipe | None:
+    """Return the experiment whose step is measured: the first with the first encoder."""
+    if bench.stage not in bench.registry.names("stages"):
+        return None
+    for name in bench.registry.experiments:
+        if bench.registry.experiment(name, bench.profile).text == bench.encoders[0]:
+            return Recipe(registry=bench.registry, experiment=name, profile=bench.profile)
+    return None
 
 
 def _components(bench: TextBench) -> dict[str, Component]:

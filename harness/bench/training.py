@@ -14,9 +14,10 @@ from harness.decoded import load_decoded, stored_size
 from harness.errors import InputError, nearest
 from harness.execute.assemble import placed
 from harness.execute.outcome import Workspace
-from harness.inputs import ImageInputs, PixelInputs, derive, draw_epoch, prepare_captions
+from harness.features import load_features
+from harness.inputs import FeatureInputs, ImageInputs, PixelInputs, derive, draw_epoch, prepare_captions
 from harness.model import Model
-from harness.protocols import Split
+from harness.protocols import CachedEncoder, FrozenPart, Split
 from harness.registry import Registry, Stage
 from harness.schedule import build_optimizer
 from harness.step import Batch, Numerics, Step
@@ -135,6 +136,23 @@ class Photo:
         return PixelInputs(
             self.dataset, self.split, self.model.image, device=device, workers=workers, decoded=decoded
         )
+
+    def frozen_part(self) -> FrozenPart | None:
+        """Return the part of the image encoder whose output the stage allows to cache, or ``None``."""
+        image = self.model.image
+        globs = [glob.removeprefix("image.") for glob in self.stage.freeze if glob.startswith("image.")]
+        return image.frozen_part(globs) if isinstance(image, CachedEncoder) else None
+
+    def features(self, part: FrozenPart, home: Path) -> FeatureInputs:
+        """Return the features of the test view, computed where the store `home` does not hold them."""
+        import torch
+
+        device = self.workspace.device
+        records = self.split.records
+        found = load_features(
+            home, part, self.dataset, records, view=0, device=device, progress=lambda done, total: None
+        )
+        return FeatureInputs(torch.from_numpy(found).to(device)[None])
 
     def trainer(self, images: ImageInputs, numerics: Numerics | None = None) -> Trainer:
         """Return what trains the model on these inputs, in float32 unless `numerics` says otherwise."""

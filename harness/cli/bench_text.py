@@ -75,6 +75,10 @@ def text(
     seconds: Seconds = 0.5,
     dim: Dim = None,
     settings: Settings = None,
+    stage: Annotated[
+        str,
+        typer.Option("--stage", help="Whose losses mine captions: their share of a step is measured, too."),
+    ] = "two",
     device: BenchDevice = "auto",
     threads: BenchThreads = None,
     source: Source = None,
@@ -104,6 +108,7 @@ def text(
             seconds=seconds,
             dim=dim,
             settings=_settings(settings),
+            stage=stage,
         )
         # What a component prints is no output of ours: `--json` is read by programs.
         with contextlib.redirect_stdout(sys.stderr):
