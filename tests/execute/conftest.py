@@ -109,6 +109,7 @@ evaluators:
   quarters: {use: recall, folds: 4}
   twins: {use: twins}
   ten: {use: recall, k: [10]}
+  cxc: {use: cxc}
 stages: {one: {losses: {instance: 1}, epochs: 1}}
 experiments:
   dual-path:

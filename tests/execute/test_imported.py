@@ -332,6 +332,18 @@ def _cut(path: Path, evil: Any, scenes: Any) -> None:
     path.write_bytes(whole.getvalue()[:-40])
 
 
+def test_an_array_of_objects_is_refused_with_what_to_write(scenes: Any, tmp_path: Path) -> None:
+    ids = np.array(scenes.split.image_ids, dtype=object)
+    scenes.write(tmp_path / "ids.npz", image_ids=ids)
+    with pytest.raises(DataError, match="'image_ids' is an array of Python objects") as error:
+        scenes.examine(tmp_path / "ids.npz")
+    assert "dtype=str" in error.value.hint
+    scenes.write(tmp_path / "rows.npz", text=scenes.text.astype(object))
+    with pytest.raises(DataError, match="'text' is an array of Python objects") as error:
+        scenes.examine(tmp_path / "rows.npz")
+    assert "dtype=np.float32" in error.value.hint
+
+
 @pytest.mark.parametrize(
     ("name", "write"),
     [

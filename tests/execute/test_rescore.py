@@ -273,6 +273,20 @@ def test_recall_folds_and_tie_policies_are_those_of_the_ranking_itself(scenes: A
     assert np.array_equal(queries.ranks["recall"][1], ranked.t2i.rank())
 
 
+def test_an_evaluator_that_knows_none_of_the_images_says_so(scenes: Any, tmp_path: Path) -> None:
+    told = "evaluator 'cxc' has no figure on 'scenes': its labels know none of these images"
+    file = scenes.write(tmp_path / "a.npz")
+    assert told in scenes.examine(file, evaluators=["recall", "cxc"]).notes
+    result = scenes.keep(file)
+    found = Rescorer(scenes.registry, scenes.workspace, scenes.store, evaluators=["cxc"]).rescore(
+        result.fingerprint
+    )
+    assert (found.figures, found.notes, found.problems) == ((), (told,), ())
+    # Of evaluators that nobody asked for, it goes without saying.
+    again = Rescorer(scenes.registry, scenes.workspace, scenes.store).rescore(result.fingerprint)
+    assert again.notes == ()
+
+
 def test_imports_are_rescored_too(scenes: Any, tmp_path: Path) -> None:
     result = scenes.keep(scenes.write(tmp_path / "a.npz"))
     only = tmp_path / "ranks.parquet"

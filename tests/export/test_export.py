@@ -12,7 +12,7 @@ import yaml
 
 from harness.export import every_eval_ever, facts_of, model_card
 from harness.export.every_eval_ever import slug
-from harness.export.readings import reading
+from harness.export.readings import evaluators, in_order, reading
 from harness.queries import FILE, Queries, write_queries
 from harness.specs import Scale
 from harness.statistics import Sample, bootstrap
@@ -275,6 +275,27 @@ def test_a_figure_outside_the_bounds_of_its_name_is_another_one() -> None:
     assert read is not None
     assert (read.unit, read.high) == ("points", float("inf"))
     assert reading("i2t.queries", 3.0, images=5, captions=5, recalls=0, scales={}) is None
+
+
+def test_figures_are_ordered_as_tables_have_them() -> None:
+    names = [
+        *("i2t.mean_rank", "t2i.recall@10", "rsum", "expected.i2t.recall@1", "t2i.recall@5", "i2t.recall@10"),
+        *(
+            "i2t.recall@1",
+            "t2i.median_rank",
+            "i2t.median_rank",
+            "t2i.recall@1",
+            "i2t.recall@5",
+            "expected.rsum",
+        ),
+        *("t2i.mean_rank", "queries@10", "queries@9", "i2t.map@r"),
+    ]
+    ordered = in_order(names)
+    assert ordered[:7] == [*(f"{side}.recall@{k}" for side in ("i2t", "t2i") for k in (1, 5, 10)), "rsum"]
+    assert ordered[7:11] == [f"{side}.{kind}_rank" for kind in ("median", "mean") for side in ("i2t", "t2i")]
+    assert ordered[11:] == ["i2t.map@r", "queries@9", "queries@10", "expected.i2t.recall@1", "expected.rsum"]
+    uses = {"cxc": {"use": "cxc"}, "recall-1k": {"use": "recall"}, "recall": {"use": "recall"}}
+    assert evaluators(uses) == ["recall", "recall-1k", "cxc"]
 
 
 def test_a_trained_run_is_called_by_its_parts(tmp_path: Path) -> None:

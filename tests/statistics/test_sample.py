@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ParameterError, ScoreError
-from harness.statistics import FIGURES, Sample, compare
+from harness.statistics import FIGURES, Sample, compare, same_ranks
 from harness.statistics.contributions import contributions
 
 
@@ -79,6 +79,16 @@ def test_a_contribution_is_the_jackknife_of_its_image(world: Any) -> None:
 def test_what_is_no_sample_is_refused(i2t: Any, t2i: Any, owner: Any, words: str) -> None:
     with pytest.raises(ScoreError, match=words):
         Sample(np.array(i2t), np.array(t2i), np.array(owner))
+
+
+def test_the_same_ranks_are_the_same_seed_by_seed(world: Any) -> None:
+    one, other = (world(3).sample(run=run) for run in range(2))
+    again = world(3).sample()
+    assert same_ranks([one, other], [again, other])
+    assert not same_ranks([one, other], [other, one])
+    assert not same_ranks([one], [one, one])
+    moved = Sample(one.i2t, np.where(np.arange(len(one.t2i)) == 7, one.t2i + 1, one.t2i), one.owner)
+    assert not same_ranks([one], [moved])
 
 
 def test_an_unknown_figure_is_answered_with_the_nearest(world: Any) -> None:
