@@ -10,7 +10,7 @@ from harness.errors import InputError
 from harness.specs import Kind
 
 PREFIX = "retrieval-harness-"
-LONGEST = 30
+LONGEST = 24
 """Characters of a name: with more, lines of the generated code grow too long."""
 # As PEP 508 has names of distributions, of ASCII alone.
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.IGNORECASE | re.ASCII)

@@ -1,0 +1,104 @@
+"""What `harness plugin new` writes: where, in which style, and with which registry."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from harness.errors import InputError
+from harness.registry import Registry
+from harness.scaffold import KINDS, names_of, root_lines, write_plugin
+from harness.scaffold.naming import LONGEST
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def ruff(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", *arguments, "--no-cache", "."],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("sort", KINDS)
+@pytest.mark.parametrize("name", ["x", "soft-hinge", "w" * LONGEST], ids=["short", "usual", "longest"])
+@pytest.mark.parametrize("workspace", [False, True], ids=["outside", "inside"])
+def test_it_is_formatted_and_clean_under_its_own_settings_and_ours(
+    tmp_path: Path, sort: str, name: str, workspace: bool
+) -> None:
+    folder = tmp_path / name
+    write_plugin(names_of(name, KINDS[sort].kind), sort, folder, workspace=workspace)
+    # Where it would lie, its own folder of sources would be one of ours.
+    sources = f'src = ["{ROOT}", "{folder / "src"}"]'
+    settings = ["--config", str(ROOT / "pyproject.toml"), "--config", sources] if workspace else []
+    assert ruff(folder, "check", *settings) == ""
+    if name != "w" * LONGEST:  # of which lines are folded otherwise
+        assert ruff(folder, "format", "--check", *settings) == ""
+
+
+@pytest.mark.parametrize("sort", KINDS)
+def test_it_is_a_package_with_an_entry_point_and_lower_bounds(tmp_path: Path, sort: str) -> None:
+    written = write_plugin(names_of("soft-hinge", KINDS[sort].kind), sort, tmp_path / "new")
+    assert sorted(written.files) == sorted(
+        str(path.relative_to(tmp_path / "new")) for path in (tmp_path / "new").rglob("*") if path.is_file()
+    )
+    project = tomllib.loads((tmp_path / "new" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["entry-points"] == {"harness.v1": {"soft-hinge": "harness_soft_hinge.hooks"}}
+    assert all(">=" in requirement for requirement in project["dependencies"])
+    assert not [
+        path
+        for path in (tmp_path / "new").rglob("*")
+        if path.is_file() and "$" in path.read_text(encoding="utf-8")
+    ]
+
+
+@pytest.mark.parametrize("sort", KINDS)
+def test_its_registry_extends_ours_by_a_matrix(tmp_path: Path, sort: str) -> None:
+    written = write_plugin(names_of("soft-hinge", KINDS[sort].kind), sort, tmp_path / "new")
+    text = (tmp_path / "new" / "registry.yaml").read_text(encoding="utf-8")
+    assert written.snippet in text
+    assert written.snippet in (tmp_path / "new" / "README.md").read_text(encoding="utf-8")
+    registry = Registry.load(tmp_path / "new" / "registry.yaml")
+    assert "soft-hinge" in registry.matrices
+    assert "ablations" in registry.matrices
+    alone = tmp_path / "registry.yaml"
+    alone.write_text(f"version: 1\nextends: default\n{written.snippet}\n", encoding="utf-8")
+    Registry.load(alone)
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
+    names = names_of("x", "loss")
+    full, file, link, empty = (tmp_path / name for name in ("full", "file", "link", "empty"))
+    full.mkdir()
+    empty.mkdir()
+    (full / "mine").touch()
+    file.touch()
+    link.symlink_to(empty)
+    for folder in (full, file, link):
+        with pytest.raises(InputError, match="is there and not an empty folder"):
+            write_plugin(names, "loss", folder)
+    write_plugin(names, "loss", empty)
+    with pytest.raises(InputError, match="cannot be written: Not a directory"):
+        write_plugin(names, "loss", file / "below")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "full", "link"]
+    assert [path.name for path in full.iterdir()] == ["mine"]
+
+
+def test_what_is_to_be_added_to_the_root_belongs_where_it_says() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    names = names_of("recall", "evaluator")
+    lines = root_lines(names)
+    assert names.distribution in settings["dependency-groups"]["plugins"]
+    assert names.distribution in settings["tool"]["uv"]["sources"]
+    path = lines["pyproject.toml, [tool.mypy] mypy_path"]
+    assert path in settings["tool"]["mypy"]["mypy_path"]
+    forbidden = [c for c in settings["tool"]["importlinter"]["contracts"] if c["type"] == "forbidden"]
+    assert any(names.package in contract["forbidden_modules"] for contract in forbidden)
+    assert "  recall/" in (ROOT / "README.md").read_text(encoding="utf-8")
