@@ -110,7 +110,8 @@ class Means:
             data=where.data,
             catalog=catalog,
             device=self._device(plan, where),
-            threads=self.threads or default_threads(),
+            # 0 leaves it to a cluster, whose nodes are others.
+            threads=self.threads or (0 if self._on_cluster(plan, where) else default_threads()),
             devices=self.devices,
             compile=self.compile,
             command=shlex.join(["harness", *sys.argv[1:]]),

@@ -107,6 +107,15 @@ def device_on(ray: Any, wanted: str, devices: int) -> str:
     return "cuda" if any(node.get("GPU", 0) >= devices for node in _nodes(ray)) else "cpu"
 
 
+def threads_on(ray: Any, device: str, devices: int) -> int:
+    """Return the CPUs that fall to a run where it is not said: a whole node's, or its share of a node with GPUs."""
+    nodes = _nodes(ray)
+    if device == "cpu":
+        return max(int(min(node.get("CPU", 1) for node in nodes)), 1)
+    shares = [node["CPU"] * devices / node["GPU"] for node in nodes if node.get("GPU", 0) >= devices]
+    return max(int(min(shares, default=1)), 1)
+
+
 def check_room(ray: Any, *, cpus: int, gpus: int) -> None:
     """Refuse a demand that no node can ever meet: Ray would wait for it without end.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from harness.durable import durable
 from harness.errors import HarnessError, Interrupted, RunError
 from harness.execute.cluster.board import Board
-from harness.execute.cluster.connect import check_room, connected, device_on
+from harness.execute.cluster.connect import check_room, connected, device_on, threads_on
 from harness.execute.cluster.work import Report, Task, plugin_versions, seal, work
 from harness.execute.failure import Failure, record
 from harness.execute.local import cells_of, failed_outcome
@@ -23,6 +24,8 @@ from harness.store import Store
 
 LOSSES = 3
 """Workers that a run may lose before it counts as failed: it may be what kills them."""
+STALE = 30 * 86400.0
+"""Seconds after which nobody looks for a beacon any more."""
 SECONDS = 0.2
 """Between two looks at what tasks have told."""
 
@@ -39,6 +42,7 @@ def execute(
     """Run what is not stored yet on a cluster, as many runs at a time as it has room for.
 
     A run takes `workspace.threads` CPUs and, on GPUs, `workspace.devices` of them. It starts when its parent is done.
+    Where the threads are 0, it takes a node's, or on GPUs its share of them.
     One whose worker or node is lost goes on elsewhere from its last checkpoint. The store must lie on a file system
     that all hosts share.
 
@@ -57,8 +61,10 @@ def execute(
     with connected(address, cpus=workspace.threads) as ray, _beacon(workspace.home) as beacon:
         device = device_on(ray, workspace.device, workspace.devices)
         gpus = workspace.devices if device != "cpu" else 0
-        check_room(ray, cpus=workspace.threads, gpus=gpus)
-        drive = _Drive(ray, plan, replace(workspace, device=device), listener, fail_fast=fail_fast)
+        threads = workspace.threads or threads_on(ray, device, workspace.devices)
+        check_room(ray, cpus=threads, gpus=gpus)
+        placed = replace(workspace, device=device, threads=threads)
+        drive = _Drive(ray, plan, placed, listener, fail_fast=fail_fast)
         drive.give_out(beacon, gpus=gpus, force=force)
         return drive.outcomes()
 
@@ -66,6 +72,10 @@ def execute(
 @contextmanager
 def _beacon(home: Path) -> Iterator[Path]:
     path = home / "locks" / f"cluster-{secrets.token_hex(8)}"
+    for left in path.parent.glob("cluster-*"):  # of a command that was killed
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > STALE:
+                left.unlink()
     try:
         with durable(path):
             pass
