@@ -57,7 +57,14 @@ class Recipe:
             )
 
     def stage(self, name: str | None = None) -> Stage:
-        """Return a stage by name; without one, that of the experiment."""
+        """Return a stage by name; without one, that of the experiment.
+
+        Raises:
+            InputError: if there is no such stage, with the nearest name.
+        """
+        known = self.registry.names("stages")
+        if name is not None and name not in known:
+            raise InputError(f"{self.registry.path} has no stage {name!r}{nearest(name, known)}")
         experiment = self.registry.experiment(self.experiment, self.profile)
         return self.registry.stage(name or experiment.stage, self.profile)
 

@@ -18,6 +18,8 @@ from harness.cli.bench_options import (
     named,
 )
 from harness.cli.bench_text import text
+from harness.cli.bench_train import train
+from harness.cli.embedding import embedding
 from harness.cli.options import Dataset, Json, Limit, Matrix, Only, Seed, Strict, load_registry
 
 app = typer.Typer(help="Measure how fast the harness is beside what people use today.")
@@ -272,3 +274,5 @@ def matrix(
 
 
 app.command()(text)
+app.command()(train)
+app.command()(embedding)
