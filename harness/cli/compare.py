@@ -36,7 +36,7 @@ def compare(
         typer.Argument(
             metavar="RUN",
             help="Fingerprint of a stored run or of a leaderboard row, or its first characters, as many as tell it "
-            "from others; commas between seeds.",
+            "from others, commas between seeds; or a method as tables call it, or dataset:method.",
             autocompletion=complete_run,
         ),
     ],
@@ -119,7 +119,8 @@ def sides_of(runs: Runs, a: str, b: str, *, seeds: bool) -> list[list[str]]:
     sides = []
     for text in (a, b):
         parts = [part.strip() for part in text.split(",") if part.strip()]
-        named = [one_of(runs.fingerprints, part, runs.where) for part in parts]
+        # A title may hold commas.
+        named = runs.titled(text) or [one_of(runs.fingerprints, part, runs.where) for part in parts]
         if not named:
             raise InputError(f"{text!r} names no run", hint="harness compare RUN RUN")
         all_named = [other for run in named for other in runs.seeds_of(run)] if seeds else named

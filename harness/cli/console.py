@@ -18,6 +18,8 @@ from rich.text import Text
 from harness.errors import HarnessError
 
 WIDTH = 120  # of tables in a file or a pipe, which have no width of their own
+PROSE = 30
+"""To which width a column of text is folded before figures are broken into lines."""
 
 
 def _console(*, stderr: bool) -> Console:
@@ -72,9 +74,10 @@ def table(
     """
     drawn = Table(title=Text(plain(title)) if title else None, title_justify="left", title_style="bold")
     names = [*columns]
-    if not _fits(names, rows):
+    folding = {place for place, name in enumerate(columns) if place < numeric and name not in whole}
+    if not _fits(names, rows, folding):
         names[numeric:] = [_broken(name, rows, numeric + place) for place, name in enumerate(names[numeric:])]
-    fits = _fits(names, rows)
+    fits = _fits(names, rows, folding)
     for position, column in enumerate(columns):
         right = position >= numeric
         # Rather two lines than a figure cut off; a number without a space is never broken.
@@ -90,10 +93,11 @@ def table(
     out.print(drawn)
 
 
-def _fits(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
-    """Tell whether a table fits into the terminal, its lines and margins too, without a cell being folded."""
+def _fits(columns: Sequence[str], rows: Sequence[Sequence[object]], folding: Collection[int]) -> bool:
+    """Tell whether a table fits into the terminal, its lines and margins too, with `folding` columns of prose."""
     widths = _widths(columns, rows)
-    return sum(widths) + 3 * len(widths) + 1 <= out.width
+    told = [min(width, PROSE) if place in folding else width for place, width in enumerate(widths)]
+    return sum(told) + 3 * len(told) + 1 <= out.width
 
 
 def _widths(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[int]:

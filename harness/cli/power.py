@@ -27,8 +27,8 @@ def power(
         list[str] | None,
         typer.Argument(
             metavar="[RUN RUN]",
-            help="Two runs or leaderboard rows, by the first characters of their fingerprints, seeds with commas; "
-            "without them, all pairs of methods in the store and the leaderboards.",
+            help="Two runs or leaderboard rows, by the first characters of their fingerprints, seeds with commas, or "
+            "two methods as tables call them; without them, all pairs of methods in the store and the leaderboards.",
             show_default=False,
             autocompletion=complete_run,
         ),

@@ -25,11 +25,14 @@ class Runs:
     def __init__(self, store: Store, folder: Path | None = None) -> None:
         self.store = store
         self.rows: dict[str, Row] = {}
+        self._titled: dict[str, dict[str, str]] = {}
         self._ranks = None if folder is None else Ranks(folder)
         if self._ranks is not None and folder is not None:
             for row in read_rows(folder / ROWS):
                 if self._ranks.path(row.fingerprint).is_file():
                     self.rows.setdefault(row.fingerprint, row)
+                    for name in (row.title, f"{row.dataset}:{row.title}"):
+                        self._titled.setdefault(name, {})[row.fingerprint] = f"{row.dataset}:{row.title}"
 
     @cached_property
     def stored(self) -> frozenset[str]:
@@ -75,6 +78,27 @@ class Runs:
             return _of_row(self.rows[fingerprint])
         own = recipe(self.store, self.store.result(fingerprint))
         return self._of_rows.get(own, own)
+
+    def titled(self, text: str) -> list[str]:
+        """Return the rows, by seed, of the method that tables call `text`; none if they call none so.
+
+        Args:
+            text: a title, or ``dataset:title``.
+
+        Raises:
+            InputError: if several methods are called so; names them.
+        """
+        found = self._titled.get(text, {})
+        methods: dict[str, list[str]] = {}
+        for fingerprint in found:
+            methods.setdefault(self.method(fingerprint), []).append(fingerprint)
+        if len(methods) > 1:
+            told = [f"{found[each[0]]} ({', '.join(each)})" for each in methods.values()]
+            raise InputError(
+                f"{len(methods)} methods are called {text!r}: {'; '.join(told)}",
+                hint="Name one as dataset:method, or by a fingerprint.",
+            )
+        return sorted(found, key=lambda fingerprint: (self._seed(fingerprint), fingerprint))
 
     def seeds_of(self, fingerprint: str) -> list[str]:
         """Return the runs of a run's method, itself too, by seed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,6 +170,30 @@ def test_a_row_is_shown_and_folds_of_it_are_refused(
     assert told(invoke, "compare", "aaa", "bbb", "--evaluator", "double")["a"]["passports"] != passport
 
 
+def test_methods_are_named_as_tables_call_them(planted: Plant, committed: Commit, invoke: Invoke) -> None:
+    for seed in range(2):
+        planted(f"aaa{seed}", 0.9, seed=seed)
+    planted("bbb1", 1.3, loss="ridge")
+    planted("ccc1", 1.0, loss="mined")
+    committed("aaa0", "aaa1", title="Fine, in seeds")
+    committed("bbb1", title="Coarse")
+    by_name = told(invoke, "compare", "Fine, in seeds", "toys:Coarse")
+    assert by_name == told(invoke, "compare", "aaa0,aaa1", "bbb1")
+    assert told(invoke, "power", "Fine, in seeds", "Coarse") == told(invoke, "power", "aaa0,aaa1", "bbb1")
+    # The same title with another recipe, as of another dataset.
+    committed("ccc1", title="Coarse ", recipe="other")
+    code, _, err = invoke("compare", "Coarse", "toys:Coarse")
+    assert code == 2
+    assert "stands on both sides" in err
+    rows = Path.cwd() / "leaderboards" / "results.jsonl"
+    rows.write_text(
+        rows.read_text(encoding="utf-8").replace('"title": "Coarse "', '"title": "Coarse"'), "utf-8"
+    )
+    code, _, err = invoke("compare", "Fine, in seeds", "Coarse")
+    assert code == 2
+    assert "2 methods are called 'Coarse': toys:Coarse (bbb1); toys:Coarse (ccc1)" in err
+
+
 def test_damaged_leaderboards_leave_the_store(
     planted: Plant, committed: Commit, invoke: Invoke, command: Any
 ) -> None:
@@ -227,8 +252,6 @@ def test_no_table_is_wider_than_the_terminal(
 
 
 def test_made_of_an_import_are_its_paths(planted: Plant, committed: Commit, command: Any) -> None:
-    from pathlib import Path
-
     from harness.execute.runs import Runs
     from harness.store import Store
 
