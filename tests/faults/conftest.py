@@ -241,9 +241,9 @@ def victims(toy_site: Path, toy_text: str, tmp_path_factory: pytest.TempPathFact
             k: v for k, v in (os.environ | environment).items() if k not in ("HARNESS_DATA", "HARNESS_HOME")
         },
     )
-    # The first one learns what a run imports in the end; the server imports that for all that follow.
+    # The first one learns what else a run imports in the end; the server imports that for all that follow.
     scratch = tmp_path_factory.mktemp("scratch")
-    found = Victims(process, environment, scratch, matrix=_MATRIX)
+    found = Victims(process, environment, scratch, modules=HEAVY, matrix=_MATRIX)
     (scratch / "registry.yaml").write_text(toy_text + _MATRIX, encoding="utf-8")
     first = found.start(*RUN, "--home", str(scratch / "home"), folder=scratch, learn=scratch / "modules.json")
     assert first.wait() == 0, first.said
@@ -261,6 +261,18 @@ def victims(toy_site: Path, toy_text: str, tmp_path_factory: pytest.TempPathFact
     process.stdout.close()
 
 
+HEAVY = [
+    *(
+        "harness.cli",
+        "harness.execute",
+        "torch",
+        "safetensors.torch",
+        "pandas",
+        "pyarrow.parquet",
+        "scipy.stats",
+    ),
+    *("matplotlib.figure", "matplotlib.backends.backend_svg", "tabulate", "torch.utils.data"),
+]
 RUN = ("run", "--matrix", "faulty", "--threads", "1", "--device", "cpu")
 _MATRIX = """\
   faulty:

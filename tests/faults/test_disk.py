@@ -55,12 +55,13 @@ def intact(folder: Path) -> dict[str, Any]:
     return found | ({f"row {row.labels}": row.metrics for row in read_rows(rows)} if rows.exists() else {})
 
 
-@pytest.fixture
-def expected(victims: Any, place: Callable[..., Any]) -> dict[str, Any]:
-    calm = place("calm")
-    victim = victims.start(*RUN, "--home", str(calm.home), folder=calm.folder)
+@pytest.fixture(scope="module")
+def expected(victims: Any, toy_text: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("calm")
+    (folder / "registry.yaml").write_text(toy_text + victims.matrix, encoding="utf-8")
+    victim = victims.start(*RUN, "--home", str(folder / "home"), folder=folder)
     assert victim.wait() == 0, victim.said
-    return intact(calm.folder)
+    return intact(folder)
 
 
 @pytest.mark.fault(3)

@@ -103,7 +103,7 @@ def test_kills_at_random_moments_cost_nothing(
 ) -> None:
     expected, seconds, _ = calm
     chance, rounds = random.Random(2026), 0
-    kills = 220 if long else 6
+    kills = 220 if long else 4
     while faults.injected < kills or not rounds:
         here, seen = place(f"round-{rounds}"), set[str]()
         while True:
@@ -141,7 +141,7 @@ def test_a_kill_at_a_named_point_costs_nothing(
     } <= set(first)
     chosen = sorted(first.values())
     # Points of every kind of write, and each from time to time.
-    for position in chosen if long else random.SystemRandom().sample(chosen, 4):
+    for position in chosen if long else random.SystemRandom().sample(chosen, 2):
         here = place(f"at-{position}")
         victim = run(victims, here, OFTEN + DIE.format(at=position))
         assert victim.wait() == -9, victim.said
