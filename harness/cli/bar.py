@@ -37,5 +37,6 @@ class Bar:
     def __call__(self, done: int, total: int, note: str = "") -> None:
         if not log.is_terminal and time.monotonic() - self.spoken > QUIET_SECONDS:
             self.spoken = time.monotonic()
-            say(f"{note} {done:,}/{total:,}" if total else note)
+            far = f" {done:,}/{total:,}" if total else f" {done:,}" if done else ""
+            say(f"{note}{far}")
         self.shown.update(self.task, completed=done, total=total, description=plain(note))

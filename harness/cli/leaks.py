@@ -128,11 +128,24 @@ def _names(against: list[str] | None) -> list[str]:
 
 
 def _other(entry: str, parts: dict[str, Part], where: Place, catalog: Catalog) -> OpenDataset | IdList:
+    from harness.errors import DataError, nearest
     from harness.leaks import read_ids
 
     if entry not in parts and Path(entry).is_file():
         return read_ids(Path(entry))
+    if entry not in parts and _a_file(entry):
+        raise DataError(
+            f"--against {entry}: no such file, and no dataset of that name{nearest(entry, parts)}",
+            hint="Name a file with an image a line, or a prepared dataset: harness data status lists them.",
+        )
     return _open(entry, parts, where, catalog)
+
+
+def _a_file(entry: str) -> bool:
+    """Tell whether what is neither a file nor a dataset was meant to be a file."""
+    from harness.specs import valid_name
+
+    return bool(Path(entry).suffix) or not valid_name(entry)
 
 
 def _results(store: Store, datasets: list[str] | None) -> list[Result]:
@@ -157,6 +170,7 @@ def _document(report: Report) -> dict[str, Any]:
         "datasets": {name: dict(counts) for name, counts in report.datasets.items()},
         "runs": report.runs,
         "leaks": sum(finding.severity == "leak" for finding in report.findings),
+        "nothing_found": list(report.quiet),
         "findings": [dataclasses.asdict(finding) for finding in report.findings],
     }
 
@@ -181,6 +195,8 @@ def _print(report: Report) -> None:
             _line(f"      next: {finding.next}")
     found = sum(finding.severity == "leak" for finding in report.findings)
     _line("")
+    if report.quiet:
+        _line(f"nothing found by the checks of {', '.join(report.quiet)}")
     if found:
         say(f"{found} leak{'' if found == 1 else 's'}; --json lists every item", style="red")
     else:

@@ -38,7 +38,7 @@ def shared_with_list(one: Side, listed: IdList) -> list[Finding]:
     test = one.splits.records.get("test", ())
     found = {position: key for key, position in keys_of(test).items() if key in listed.keys}
     if not found:
-        return [_none(one.name, f"{listed.path.name} ({number(listed.lines, 'image')})")]
+        return []
     return [
         Finding(
             severity="leak",
@@ -71,7 +71,7 @@ def _one_way(one: Side, two: Side, progress: Progress | None) -> list[Finding]:
     for position, at in named.items():
         found.setdefault(position, ("name", at))
     if not found:
-        return [_none(one.name, f"train of {two.name}")]
+        return []
     ways = Counter(way for way, _ in found.values())
     told = [f"{ways[way]:,} by {_WORDS[way]}" for way in WAYS if ways[way]]
     alike_too = sum(position in seen for position in named)
@@ -109,17 +109,6 @@ def _equal(own: Looks, other: Looks, column: str) -> dict[int, int]:
     places = {row.tobytes(): at for at, row in reversed(list(enumerate(getattr(other, column))))}
     rows = [row.tobytes() for row in getattr(own, column)]
     return {position: places[row] for position, row in enumerate(rows) if row in places}
-
-
-def _none(name: str, other: str) -> Finding:
-    return Finding(
-        severity="note",
-        check="datasets",
-        subject=name,
-        what=f"no test image stands in {other}",
-        count=0,
-        next="Nothing.",
-    )
 
 
 def _next(name: str, other: str) -> str:

@@ -13,7 +13,7 @@ from harness.data.checks import number
 from harness.errors import DataError, StoreError
 from harness.leaks.between import Side, shared_between, shared_with_list
 from harness.leaks.captions import shared_captions
-from harness.leaks.findings import CHECKS, Finding
+from harness.leaks.findings import CHECKS, Check, Finding
 from harness.leaks.images import look_at, photo_series, shared_images
 from harness.leaks.looks import Progress
 from harness.leaks.names import IdList
@@ -33,11 +33,13 @@ class Report:
     Attributes:
         datasets: by name the numbers of images and captions that were examined.
         runs: how many stored runs.
+        quiet: checks that were made and found nothing.
     """
 
     datasets: Mapping[str, Mapping[str, int]]
     runs: int
     findings: Sequence[Finding]
+    quiet: Sequence[Check] = ()
 
 
 def examine(
@@ -89,7 +91,22 @@ def examine(
     }
     unique = dict.fromkeys(findings)  # two datasets that are examined against each other tell the same
     ordered = sorted(unique, key=lambda finding: (finding.severity != "leak", CHECKS.index(finding.check)))
-    return Report(datasets=counts, runs=len(results), findings=tuple(ordered))
+    found = {finding.check for finding in ordered}
+    made: Mapping[Check, bool] = {
+        "images": bool(datasets),
+        "series": bool(datasets),
+        "captions": bool(datasets),
+        "datasets": bool(datasets and against),
+        "vocabulary": bool(results),
+        "selection": bool(results),
+        "pretraining": bool(results),
+    }
+    return Report(
+        datasets=counts,
+        runs=len(results),
+        findings=tuple(ordered),
+        quiet=tuple(check for check in CHECKS if made[check] and check not in found),
+    )
 
 
 def _runs(

@@ -29,7 +29,7 @@ class Finding:
         check: what was looked at.
         subject: the dataset or the runs that it is about.
         what: one sentence.
-        count: how many there are: images, captions, words or runs, as `what` says.
+        count: how many there are, one at least: images, captions, words or runs, as `what` says.
         items: all of them by name, most telling first.
         next: what to do.
     """

@@ -53,8 +53,9 @@ KNOWN = (
         datasets=("*",),
         severity="note",
         what="OpenAI's CLIP was trained on 400 million pairs from the web that are not published; its authors found "
-        "a median of 2.2 % and a mean of 3.2 % of 35 evaluation sets in them and left them there",
-        source="Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021, section 5",
+        "a median of 2.2 % and a mean of 3.2 % of the images of 35 evaluation sets among them and left them there",
+        source="Radford et al., Learning Transferable Visual Models From Natural Language Supervision, "
+        "arXiv 2103.00020 (2021), section 5, Data Overlap Analysis",
     ),
 )
 

@@ -110,10 +110,9 @@ def _words(group: Sequence[Result], reader: Reader, words: Mapping[str, Words], 
     # Of another language's table these English words say nothing.
     telling = bool(elsewhere) and set(train.counts) >= ENGLISH
     missed = _out_of_vocabulary(group, reader, words_of(test.captions))
-    if not known:
-        return [missed]
     told = f"{len(strangers)} of {len(elsewhere)}"
-    return [_known_later(group, known, later, told, leak=telling and not strangers), missed]
+    found = [_known_later(group, known, later, told, leak=telling and not strangers), missed]
+    return [finding for finding in found if finding.count]
 
 
 def _known_later(

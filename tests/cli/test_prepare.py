@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 import zipfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,27 +17,13 @@ SPLITS = ("train", "train", "train", "val", "test", "test")
 
 
 @pytest.fixture
-def harness(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Harness:
-    """Run the command line in this process with the registry of this repository and the datasets alone."""
-    from harness.cli import main
-
+def harness(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, inside: Harness) -> Harness:
+    """Run `harness data` with the registry of this repository and the datasets alone."""
     monkeypatch.chdir(Path(__file__).parents[2])
     monkeypatch.setenv("HARNESS_PLUGINS", "datasets")
     monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("HARNESS_DATA", raising=False)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["harness", "data", *map(str, arguments)])
-        capfd.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, *capfd.readouterr()
-
-    return run
+    return partial(inside, "data")
 
 
 def archive(path: Path, numbers: Sequence[int]) -> Path:

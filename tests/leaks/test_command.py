@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,29 +39,12 @@ def folder(world: Any, tmp_path: Path) -> Callable[..., None]:
 
 
 @pytest.fixture
-def harness(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
+def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: Invoke) -> Invoke:
     """Run the command line with all plugins and an empty registry."""
-    from harness.cli import main
-
     (tmp_path / "registry.yaml").write_text("version: 1\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
-    for name in ("HARNESS_PLUGINS", "HARNESS_DATA"):
-        monkeypatch.delenv(name, raising=False)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["harness", *arguments])
-        capfd.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, *capfd.readouterr()
-
-    return run
+    return inside
 
 
 @pytest.fixture
@@ -83,13 +65,14 @@ def test_no_leak_is_exit_code_0(folder: Any, harness: Invoke, three: Any) -> Non
     code, out, err = harness("leaks")
     assert (code, err) == (0, "")
     assert "examined: clean (6 images), 0 stored runs" in out
-    assert "no leak found" in out
+    assert out.endswith("\nnothing found by the checks of images, series\nno leak found\n")
     assert "note  captions, clean: 3 captions of test (50.0 %) stand in train word for word" in out
     code, out, _ = harness("leaks", "--json", "--dataset", "clean")
     report = json.loads(out)
     assert (code, report["leaks"], report["runs"]) == (0, 0, 0)
     assert report["datasets"] == {"clean": {"images": 6, "captions": 12}}
     assert [finding["check"] for finding in report["findings"]] == ["captions"]
+    assert report["nothing_found"] == ["images", "series"]
 
 
 def test_a_leak_is_exit_code_1_and_hostile_captions_are_escaped(
@@ -123,10 +106,7 @@ def test_another_dataset_and_a_list_of_ids(
     code, out, _ = harness("leaks", "-d", "own", "--against", "flickr", "--json")
     found = [f for f in json.loads(out)["findings"] if f["check"] == "datasets"]
     assert code == 1
-    assert [(f["severity"], f["subject"], f["count"]) for f in found] == [
-        ("leak", "own", 2),
-        ("note", "flickr", 0),
-    ]
+    assert [(f["severity"], f["subject"], f["count"]) for f in found] == [("leak", "own", 2)]
     assert found[0]["items"] == [f"{FLICKR[2]} = z.png (picture)", f"{FLICKR[0]} = 1000092795.jpg (name)"]
     (tmp_path / "train.txt").write_text("1000092795\n1009434119.jpg\n")
     code, out, _ = harness("leaks", "-d", "own", "--against", "train.txt")
@@ -140,8 +120,16 @@ def test_wrong_input_is_exit_code_2(folder: Any, harness: Invoke, three: Any, tm
     assert code == 2
     assert "did you mean 'clean'?" in err
     assert "harness data prepare cleen --from DIR" in err
-    code, _, err = harness("leaks", "--against", "nowhere.txt")
-    assert (code, "nowhere.txt" in err) == (2, True)
+    for nowhere in ("nowhere.txt", "lists/nowhere"):
+        code, _, err = harness("leaks", "--against", nowhere)
+        assert code == 2
+        assert f"--against {nowhere}: no such file, and no dataset of that name" in err
+        assert "Name a file with an image a line" in err
+    code, _, err = harness("leaks", "--against", "flickr30k")
+    assert (code, "harness data prepare flickr30k --from DIR" in err) == (2, True)
+    (tmp_path / "others.txt").write_text("123456789.jpg\n")
+    code, out, _ = harness("leaks", "--against", "others.txt")
+    assert (code, "nothing found by the checks of images, series, datasets\n" in out) == (0, True)
     (tmp_path / "captions.txt").write_text("a dog runs\n")
     code, _, err = harness("leaks", "--against", "captions.txt")
     assert code == 2
