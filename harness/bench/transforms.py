@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,9 @@ def _decoded(path: Path) -> Tensor:
     from PIL import Image
 
     data = path.read_bytes()
-    with contextlib.suppress(RuntimeError, ImportError):
+    # It says to move to another package, which no one has who has torchvision alone.
+    with contextlib.suppress(RuntimeError, ImportError), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
         from torchvision.io import decode_jpeg
 
         decoded: Tensor = decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8))

@@ -1,0 +1,243 @@
+"""A run of every benchmark at the smallest sizes: what it reports, reads back and writes. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Invoke = Callable[..., tuple[int, str, str]]
+
+REGISTRY = """\
+version: 1
+encoders:
+  image: {use: timm, backbone: test_resnet, weights: null, hidden: 8}
+  words: {use: text-cnn, blocks: [1], width: 0.125, embedding_dim: 6, length: 16}
+losses:
+  instance: {use: instance}
+  ranking: {use: ranking, negatives: mined, candidates: 9}
+datasets: {drawn: {use: shapes, images: 160, size: 64}}
+evaluators: {recall: {use: recall}}
+stages:
+  one: {losses: {instance: 1}, freeze: [image.backbone.*], epochs: 3, batch: 4, views: 2}
+  two: {losses: {ranking: 2, instance: 1}, epochs: 2, batch: 4}
+  moving: {losses: {instance: 1}, epochs: 1}
+experiments:
+  dual-path: {dataset: drawn, image: image, text: words, dim: 5, stage: one, evaluators: [recall]}
+  moving: {like: dual-path, stage: moving}
+"""
+QUICK = ("--rounds", "2", "--seconds", "0", "--threads", "1")
+
+
+@pytest.fixture
+def bench(invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Invoke]:
+    """Run the command in a folder with the registry above and a page, with the real plugins."""
+    import torch
+
+    folder = tmp_path / "checkout"
+    (folder / "docs").mkdir(parents=True)
+    (folder / "registry.yaml").write_text(REGISTRY, encoding="utf-8")
+    (folder / "docs" / "performance.md").write_text("# Performance\n", encoding="utf-8")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HARNESS_PLUGINS", "dualpath,shapes,recall")
+    threads = torch.get_num_threads()
+    yield lambda *arguments: invoke("bench", *arguments)
+    torch.set_num_threads(threads)
+
+
+def reported(bench: Invoke, tmp_path: Path, name: str, *arguments: str) -> dict[str, Any]:
+    """Run a benchmark; hold its JSON, what is read back from it, the terminal and the page to each other."""
+    code, out, err = bench(name, *arguments, "--json", "--write")
+    assert code == 0, err
+    report: dict[str, Any] = json.loads(out)
+    assert report["benchmark"] == name
+    assert report["origin"]["command"].startswith(f"harness bench {name} ")
+    ratios = sum(len(group["ratios"]) for group in report["groups"])
+    assert len(report["figures"]) == ratios > 0
+    for group in report["groups"]:
+        for timed in group["timed"]:
+            assert min(timed["seconds"]) > 0
+            assert timed["memory"] is None or timed["memory"] >= 0
+    for figure in report["figures"]:
+        group = next(g for g in report["groups"] if g["title"] == figure["group"])
+        seconds = {timed["name"]: timed["seconds"] for timed in group["timed"]}
+        quotients = [a / b for a, b in zip(seconds[figure["over"]], seconds[figure["under"]], strict=True)]
+        assert min(quotients) <= figure["ratio"]["median"] <= max(quotients)
+    page = next((tmp_path / "checkout").rglob("performance.md"), None) or Path("docs/performance.md")
+    written = page.read_text(encoding="utf-8")
+    assert f"<!-- {report['section']}: written by `harness bench {name} --write` -->" in written
+    assert all(timed["name"] in written for group in report["groups"] for timed in group["timed"])
+    (tmp_path / "report.json").write_text(out, encoding="utf-8")
+    page.write_text(written.replace(report["about"][:20], "changed"), encoding="utf-8")
+    again = bench(name, "--from", str(tmp_path / "report.json"), "--write", "--json")
+    assert (again[0], json.loads(again[1])) == (0, report), again[2]
+    assert page.read_text(encoding="utf-8") == written
+    code, out, err = bench(name, "--from", str(tmp_path / "report.json"))
+    assert code == 0, err
+    assert all(timed["name"][:8] in out for group in report["groups"] for timed in group["timed"])
+    return report
+
+
+def names(group: dict[str, Any]) -> set[str]:
+    return {timed["name"] for timed in group["timed"]}
+
+
+def test_evaluation(bench: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.bench import evaluation
+    from harness.ranking import BLOCK
+
+    monkeypatch.setattr(evaluation, "SLOW", 80)
+    monkeypatch.setattr(evaluation, "FOLDS", 2)
+    monkeypatch.setattr(evaluation, "BLOCK", 40)
+    assert BLOCK == 1000
+    report = reported(
+        bench, tmp_path, "evaluation", *QUICK, "--images", "30", "--images", "80", "--dim", "16"
+    )
+    small, fast, slow = report["groups"]
+    assert {"harness", "bare matrix product", "whole matrix", "argsort loop, float64"} <= names(small)
+    assert "folds from the tiles" in names(fast)
+    assert "argsort loop, float64" in names(slow)
+    assert {timed["part"] for timed in slow["timed"]} >= {1.0, 1 / 80}
+    goals = {
+        figure["over"]: figure["reached"] for figure in report["figures"] if figure["under"] == "harness"
+    }
+    assert isinstance(goals["argsort loop, float64"], bool)
+
+
+def test_evaluation_that_differs_is_not_reported(bench: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.bench import rivals
+
+    monkeypatch.setattr(rivals, "whole_matrix", lambda *_: {"i2t.recall@1": 0.0})
+    code, out, err = bench("evaluation", *QUICK, "--images", "30", "--dim", "16")
+    assert (code, out) == (1, "")
+    assert "'whole matrix' finds 0.0" in " ".join(err.split())
+
+
+def test_statistics(bench: Invoke, tmp_path: Path) -> None:
+    sizes = ("--images", "30", "--dim", "8", "--resamples", "40")
+    (group,) = reported(bench, tmp_path, "statistics", *QUICK, *sizes)["groups"]
+    assert {"bootstrap", "evaluation", "plain loop"} <= names(group)
+
+
+def test_input(bench: Invoke, tmp_path: Path) -> None:
+    pytest.importorskip("torchvision")
+    batches, prepare = reported(bench, tmp_path, "input", *QUICK, "--images", "3", "--batch", "2")["groups"]
+    assert len(batches["timed"]) == 8
+    assert batches["unit"] == prepare["unit"] == "images"
+    (memory,) = batches["facts"]
+    assert memory["value"].count(",") == 3
+
+
+def test_stage1(bench: Invoke, tmp_path: Path) -> None:
+    sizes = ("--profile", "none", "--images", "9", "--classes", "20", "--device", "cpu")
+    report = reported(bench, tmp_path, "stage1", *QUICK, *sizes)
+    (group,) = report["groups"]
+    assert len(group["timed"]) == 5
+    assert report["section"] == "stage1"
+    assert "3 epochs over 2 cached views" in group["facts"][0]["name"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("stage1", "--experiment", "dual-pat", "--profile", "none"), "did you mean 'dual-path'"),
+        (("stage1", "--profile", "laptp"), "has no profile 'laptp'"),
+        (("stage1", "--experiment", "moving", "--profile", "none", "--images", "4"), "freezes no part"),
+        (("loss", "--device", "cpuu"), "did you mean 'cpu'"),
+        (("loss", "--from", "registry.yaml"), "holds no report of `harness bench loss --json`"),
+        (("input", "--from", "nowhere.json"), "cannot read nowhere.json"),
+    ],
+)
+def test_wrong_input_is_exit_code_2(bench: Invoke, arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = bench(*arguments)
+    assert (code, out) == (2, "")
+    assert message in " ".join(err.split())
+
+
+def test_a_report_of_another_benchmark_is_refused(bench: Invoke, tmp_path: Path) -> None:
+    sizes = ("--images", "30", "--dim", "8", "--resamples", "40")
+    _, out, _ = bench("statistics", *QUICK, *sizes, "--json")
+    (tmp_path / "report.json").write_text(out, encoding="utf-8")
+    code, _, err = bench("loss", "--from", str(tmp_path / "report.json"))
+    assert code == 2
+    assert "of another benchmark" in " ".join(err.split())
+
+
+def test_loss(bench: Invoke, tmp_path: Path) -> None:
+    sizes = ("--classes", "50", "--classes", "70", "--batch", "3", "--dim", "8", "--device", "cpu")
+    report = reported(bench, tmp_path, "loss", *QUICK, *sizes)
+    assert [group["title"] for group in report["groups"]] == [
+        "50 classes, 3 pairs, 8 numbers",
+        "70 classes, 3 pairs, 8 numbers",
+    ]
+    assert "harness: one product of both paths" in report["groups"][0]["facts"][0]["value"]
+
+
+def test_a_loss_that_is_not_exact_is_not_reported(bench: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.bench import losses
+
+    monkeypatch.setattr(
+        losses._Shape, "_two", lambda self, rows: 1.01 * self.ours(*rows.chunk(2), self.group_ids)
+    )
+    code, out, err = bench("loss", *QUICK, "--classes", "50", "--batch", "3", "--dim", "8", "--device", "cpu")
+    assert (code, out) == (1, "")
+    assert "'two products' lies apart from float64" in " ".join(err.split())
+
+
+def test_text_has_the_parts_of_a_step(bench: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.bench import words
+
+    monkeypatch.setattr(words, "IMAGES", 6)
+    monkeypatch.setattr(words.lookup, "__kwdefaults__", {"words": 50, "width": 4})
+    monkeypatch.setattr(words.mining, "__kwdefaults__", {"images": 6, "classes": 9})
+    sizes = ("--profile", "none", "--encoder", "words", "--length", "5", "--batch", "4", "--device", "cpu")
+    code, out, err = bench("text", *QUICK, *sizes, "--json", "--write")
+    assert code == 0, err
+    lookup, mining = json.loads(out)["groups"]
+    assert names(lookup) == {"embedding lookup", "one-hot and a 1 x 1 convolution"}
+    assert mining["title"] == "stage two: 9 candidates, batch of 4"
+    assert mining["ratios"][0]["most"] == 0.3
+    page = Path("docs/performance.md").read_text(encoding="utf-8")
+    assert "choosing its mined captions / a whole step" in page
+    # A stage that mines nothing is passed over.
+    code, out, err = bench("text", *QUICK, *sizes, "--stage", "one", "--json")
+    assert code == 0, err
+    assert len(json.loads(out)["groups"]) == 1
+
+
+@pytest.fixture
+def toy_bench(command: Any, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """Run the command beside the toy registry; the processes that it starts find the toy plugin, too."""
+    monkeypatch.setenv("PYTHONPATH", command.environment["PYTHONPATH"])
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (command.folder / "docs").mkdir()
+    (command.folder / "docs" / "performance.md").write_text("# Performance\n", encoding="utf-8")
+    return lambda *arguments: invoke("bench", *arguments)
+
+
+def test_startup(toy_bench: Invoke, tmp_path: Path) -> None:
+    arguments = ("--rounds", "1", "--threads", "1", "--matrix", "one")
+    light, stored = reported(toy_bench, tmp_path, "startup", *arguments)["groups"]
+    assert {fact["value"] for fact in light["facts"]} == {"none"}
+    assert names(stored) == {"cached run", "its imports"}
+    assert not (Path("leaderboards")).exists()
+
+
+def test_matrix(toy_bench: Invoke, tmp_path: Path) -> None:
+    arguments = ("--threads", "1", "--matrix", "whole", "--only", "variant=plain", "--only", "variant=after")
+    shared, beside = reported(toy_bench, tmp_path, "matrix", *arguments)["groups"]
+    assert shared["facts"][0]["value"] == "2 cells, 3 trainings naively, 2 distinct"
+    assert names(beside) == {"two cells, one after the other", "two cells side by side"}
+    code, _, err = toy_bench("matrix", "--matrix", "whole", "--only", "variant=plain")
+    assert code == 2
+    assert "1 cells of 'whole' are chosen" in err
+
+
+def test_without_a_name_the_benchmarks_are_listed(invoke: Invoke) -> None:
+    code, out, _ = invoke("bench")
+    assert code == 0
+    for name in ("evaluation", "statistics", "input", "stage1", "loss", "text", "matrix", "startup"):
+        assert name in out
