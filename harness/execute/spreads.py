@@ -98,7 +98,7 @@ def spreads(runs: Runs, figure: str) -> tuple[list[Spread], list[str]]:
     measured, left_out = galleries(runs)
     found = [spread(methods, figure) for methods in measured if len(methods) > 1]
     left_out += [
-        f"{each.alike:,} pairs of methods on {each.dataset} whose ranks are the same"
+        f"{each.alike:,} pair{'' if each.alike == 1 else 's'} of methods on {each.dataset} whose ranks are the same"
         for each in found
         if each.alike
     ]

@@ -144,7 +144,7 @@ def test_runs_of_the_same_ranks_are_called_so(planted: Plant, invoke: Invoke) ->
     planted("ccc1", 1.2, loss="ridge")
     code, out, err = invoke("power", "--json")
     assert code == 0
-    assert "left out: 1 pairs of methods on toys whose ranks are the same" in err
+    assert "left out: 1 pair of methods on toys whose ranks are the same" in err
     assert json.loads(out)["galleries"][0]["pairs"] == 2
 
 
