@@ -20,7 +20,7 @@ from harness.cli.bench_options import (
 from harness.cli.bench_text import text
 from harness.cli.bench_train import train
 from harness.cli.embedding import embedding
-from harness.cli.options import Dataset, Json, Limit, Matrix, Only, Seed, Strict, load_registry
+from harness.cli.options import Dataset, Json, Limit, Matrix, Only, RegistryFile, Seed, Strict, load_registry
 
 app = typer.Typer(help="Measure how fast the harness is beside what people use today.")
 
@@ -108,13 +108,14 @@ def startup(
     write: Write = False,
     strict: Strict = False,
     as_json: Json = False,
+    registry_file: RegistryFile = None,
 ) -> None:
     """Measure the help, lists and the run of a stored matrix beside an empty program and bare imports."""
 
     def made(workspace: Any, told: Any) -> Any:
         from harness.bench.startup import StartupBench, measure
 
-        registry = load_registry()
+        registry = load_registry(registry_file)
         return measure(
             StartupBench(
                 workspace=workspace, rounds=rounds, seconds=seconds, registry=registry, matrix=matrix
@@ -166,6 +167,7 @@ def stage1(
     write: Write = False,
     strict: Strict = False,
     as_json: Json = False,
+    registry_file: RegistryFile = None,
 ) -> None:
     """Measure an epoch over cached features of a frozen backbone beside one that computes them anew."""
 
@@ -173,7 +175,7 @@ def stage1(
         from harness.bench.stage import StageBench, measure
         from harness.bench.training import Recipe
 
-        recipe = Recipe(registry=load_registry(), experiment=experiment, profile=named(profile))
+        recipe = Recipe(registry=load_registry(registry_file), experiment=experiment, profile=named(profile))
         bench = StageBench(
             workspace=workspace, rounds=rounds, seconds=seconds, recipe=recipe, images=images, classes=classes
         )
@@ -246,6 +248,7 @@ def matrix(
     write: Write = False,
     strict: Strict = False,
     as_json: Json = False,
+    registry_file: RegistryFile = None,
 ) -> None:
     """Measure cells that share their work beside the same cells alone, and two of them side by side.
 
@@ -261,7 +264,7 @@ def matrix(
             workspace=workspace,
             rounds=rounds,
             seconds=0.0,
-            registry=load_registry().path,
+            registry=load_registry(registry_file).path,
             matrix=matrix,
             datasets=tuple(dataset or (() if chosen else ("shapes-mini",))),
             only=tuple(only or (() if chosen else FIVE)),

@@ -40,8 +40,8 @@ class Views:
         crop_aspect: widest aspect of a random crop relative to the view's, at least 1; the narrowest is 1 over it.
         flip: probability of a mirrored random view.
         crop: ``scaled`` cuts a random part and scales it to a view; ``exact`` cuts a window of the view's very size
-            from the image scaled to `WHOLE` times it, as in the authors' code: nothing is scaled where the image is
-            stored so. Then `crop_size` and `crop_aspect` say nothing.
+            from the image scaled to `WHOLE` times it, as a resize to 256 and a random crop of 224 do; nothing is
+            scaled where the image is stored so. Then `crop_size` and `crop_aspect` say nothing.
         resize: ``pillow``, or ``torch``, whose filters are as wide and some four times as fast; its pixels differ
             from Pillow's by 2 of 255 at most, in less than 1 % of all. The crop is then of whole pixels.
 
