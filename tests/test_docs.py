@@ -56,42 +56,91 @@ def plugin(tmp_path: Path) -> Path:
     return folder
 
 
-def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, *command: str, mode: str = "-m", **environment: str
+) -> subprocess.CompletedProcess[str]:
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("HARNESS_")},
         "PYTHONPATH": str(folder / "src"),
         "HARNESS_HOME": str(folder / "home"),
         "OMP_NUM_THREADS": "1",
+        **environment,
     }
     return subprocess.run(
-        [sys.executable, "-m", *command],
+        [sys.executable, mode, *command],
         cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
 
 
-def test_the_plugin_of_the_page_is_found_tested_and_trained(plugin: Path) -> None:
-    listed = run(plugin, "harness.cli", "list", "--json", "--strict")
-    assert listed.returncode == 0, listed.stderr
-    components = json.loads(listed.stdout)["components"]
-    mine = {c["name"]: c["kind"] for c in components if c["distribution"] == "retrieval-harness-hinge"}
-    assert mine == {"hinge": "loss", "reciprocal-rank": "evaluator"}
+STEPS = """\
+import contextlib, io, json, shlex, sys
+import pytest
+from harness.cli import main
 
-    tested = run(plugin, "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "tests")
-    assert tested.returncode == 0, tested.stdout
-    assert "3 passed" in tested.stdout
+for line in sys.argv[1:]:
+    words, out = shlex.split(line), io.StringIO()
+    with contextlib.redirect_stdout(out):
+        try:
+            if words[0] == "pytest":
+                # The harness is there already when pytest comes to rewrite the asserts of its plugin.
+                warnings = ("error", "ignore::pytest.PytestAssertRewriteWarning")
+                options = [part for each in warnings for part in ("-W", each)]
+                code = int(pytest.main(["-q", "-p", "no:cacheprovider", *options, *words[1:]]))
+            else:
+                sys.argv = words + (["--threads", "1"] if words[1] == "run" else [])
+                main()
+                code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+    print(json.dumps({"line": line, "code": code, "out": out.getvalue()}))
+"""
+"""Runs several commands in one process: torch is loaded once."""
 
-    trained = run(plugin, "harness.cli", "run", "--matrix", "hinge", "--threads", "1", "--json")
-    assert trained.returncode == 0, trained.stderr
-    cells = {cell["labels"]["variant"]: cell for cell in json.loads(trained.stdout)["cells"]}
-    assert {label: cell["status"] for label, cell in cells.items()} == dict.fromkeys(
-        ("hardest", "all", "infonce"), "done"
+
+def steps(folder: Path, *lines: str) -> dict[str, str]:
+    """Run commands that must end well, in the plugin's folder; return what each printed on standard output."""
+    done = run(folder, STEPS, *lines, mode="-c", COLUMNS="200")
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    for each in found:
+        assert each["code"] == 0, f"{each['line']}\n{each['out']}\n{done.stderr}"
+    return {each["line"]: each["out"] for each in found}
+
+
+def test_the_steps_of_the_page_and_of_its_ci_end_with_a_row_in_a_table(plugin: Path) -> None:
+    workflow = yaml.safe_load((plugin / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    jobs = workflow["jobs"].values()
+    install, *others = (step["run"] for job in jobs for step in job["steps"] if "run" in step)
+    assert "uv pip install" in install
+    text = (DOCS / "writing-a-plugin.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```sh\n(uv pip install -e \.\n.*?)^```$", text, re.M | re.S)
+    lines = block.splitlines()[1:]
+    assert [line.split(" --strict")[0].split(" --fail-fast")[0] for line in others] == lines
+
+    told = steps(plugin, *others)
+    listed, tested, checked, _ = told.values()
+    assert "retrieval-harness-hinge 0.1.0" in listed
+    assert "4 passed" in tested
+    assert checked.count("kept") == 3
+    page = (plugin / "leaderboards" / "shapes.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| (\*\*.+?\*\*) \|", text, re.M)
+    assert len(shown) == 3
+    for method in shown:
+        assert re.search(rf"^\| {re.escape(method)} .*\| measured ", page, re.M), method
+
+    rows = [json.loads(line) for line in (plugin / "leaderboards" / "results.jsonl").read_text().splitlines()]
+    assert {row["labels"]["variant"]: row["matrix"] for row in rows} == dict.fromkeys(
+        ("hardest", "all", "rival"), "hinge"
     )
-    assert len({cell["fingerprint"] for cell in cells.values()}) == 3
-    history = plugin / "home" / "runs" / cells["hardest"]["fingerprint"] / "history.jsonl"
+    assert len({row["fingerprint"] for row in rows}) == 3
+    for row in rows:
+        assert 0 < row["metrics"]["reciprocal.i2t.mrr"] <= 1
+    (hardest,) = (row["fingerprint"] for row in rows if row["labels"]["variant"] == "hardest")
+    history = plugin / "home" / "runs" / hardest / "history.jsonl"
     last = json.loads(history.read_text(encoding="utf-8").splitlines()[-1])
     assert 0 < last["hinge.active"] <= 1
 

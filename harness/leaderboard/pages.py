@@ -133,7 +133,9 @@ def _pages(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str, str]:
         pages["ablations.md"] = _page(ablations_page(rows, folder / "published", ranks))
         counts = [str(len(grouped(own))), str(len(own)), str(printed(folder / "published"))]
         index.append(["[Ablations](ablations.md)", *counts])
-    pages["README.md"] = _page(_index(index, whole=whole))
+    own_matrices = sorted({row.matrix for row in rows if row.matrix != IMPORTED})
+    fill = FILL if whole else [f"harness run --matrix {name}" for name in own_matrices]
+    pages["README.md"] = _page(_index(index, fill, whole=whole))
     return pages
 
 
@@ -156,7 +158,7 @@ def _twins(board: Board, groups: Sequence[Group]) -> list[str]:
     ]
 
 
-def _index(rows: Sequence[Sequence[str]], *, whole: bool) -> list[str]:
+def _index(rows: Sequence[Sequence[str]], fill: Sequence[str], *, whole: bool) -> list[str]:
     source = (
         "; published rows are copied from the literature ([what is known of them](published/README.md))"
         if whole
@@ -172,5 +174,5 @@ def _index(rows: Sequence[Sequence[str]], *, whole: bool) -> list[str]:
         "Rows with different passports carry letters.\n"
         "- Runs with `--limit` stand in no table.",
         "Fill the tables, render them again, or check that they are fresh:",
-        fence("\n".join([*(FILL if whole else ("harness run",)), REFRESH, f"{REFRESH} --check"])),
+        fence("\n".join([*fill, REFRESH, f"{REFRESH} --check"])),
     ]

@@ -42,7 +42,9 @@ def test_a_run_of_ones_own_registry_lands_beside_it(
         "README.md",
         "dataset-toys.md",
     }
-    assert "published/README.md" not in (tmp_path / "leaderboards" / "README.md").read_text(encoding="utf-8")
+    index = (tmp_path / "leaderboards" / "README.md").read_text(encoding="utf-8")
+    assert "published/README.md" not in index
+    assert "```sh\nharness run --matrix mine\nharness leaderboard\n" in index
     assert not (tmp_path / "registry" / "leaderboards").exists()
     monkeypatch.setenv("HARNESS_REGISTRY", str(mine))
     assert invoke("leaderboard", "--check")[0] == 0
