@@ -73,7 +73,7 @@ def examine(
 
     for dataset in datasets:
         splits = side(dataset).splits
-        findings += shared_images(dataset.name, splits, progress)
+        findings += shared_images(dataset.name, splits, progress, drawn=dataset.source is None)
         findings += photo_series(dataset.name, splits)
         findings += shared_captions(dataset)
         for other in against:

@@ -23,6 +23,7 @@ _AFTER = {
     "too good.",
     "val": "Leave the images out of val and prepare the dataset again: val chooses among epochs by images of test.",
     "within": "Leave one of each out: for the other's query, an equal image counts as wrong.",
+    "drawn": "Nothing: scenes drawn of few things are alike by chance; equal ones are told as equal pixels.",
 }
 
 
@@ -47,10 +48,16 @@ def look_at(dataset: OpenDataset, home: Path, progress: Progress | None = None) 
     return Splits({s: own for s, own in records.items() if own}, {s: v for s, v in places.items() if len(v)})
 
 
-def shared_images(name: str, splits: Splits, progress: Progress | None = None) -> list[Finding]:
+def shared_images(
+    name: str, splits: Splits, progress: Progress | None = None, *, drawn: bool = False
+) -> list[Finding]:
     """Find images that two splits share, and those that val or test hold twice.
 
     Each pair is told once, by the strongest of: the same file, the same pixels, the same picture.
+
+    Args:
+        drawn: whether a component draws the images. Each is drawn on its own, so that a likeness is chance and a note;
+            equal pixels are a leak as ever.
     """
     findings = []
     for first, second in _pairs_of_splits(splits):
@@ -60,7 +67,7 @@ def shared_images(name: str, splits: Splits, progress: Progress | None = None) -
             pairs = _equal(splits.looks[first], splits.looks[second], column, within=within) - known
             known |= pairs
             items = [_item(splits, (first, second), pair) for pair in sorted(pairs)]
-            findings += _finding(name, (first, second), kind, {pair[0] for pair in pairs}, items)
+            findings += _finding(name, (first, second), kind, {pair[0] for pair in pairs}, items, drawn)
         if within and first not in MEASURED:
             continue
         note = f"comparing {first} with {second} of {name}"
@@ -74,7 +81,7 @@ def shared_images(name: str, splits: Splits, progress: Progress | None = None) -
             f"({'mirrored, ' if pair.mirrored else ''}{pair.detail:.2f})"
             for pair in found
         ]
-        findings += _finding(name, (first, second), "picture", {pair.first for pair in found}, items)
+        findings += _finding(name, (first, second), "picture", {pair.first for pair in found}, items, drawn)
     return findings
 
 
@@ -129,29 +136,31 @@ def _item(splits: Splits, pair: tuple[str, str], at: tuple[int, int]) -> str:
 
 
 def _finding(
-    name: str, pair: tuple[str, str], kind: str, images: set[int], items: Sequence[str]
+    name: str, pair: tuple[str, str], kind: str, images: set[int], items: Sequence[str], drawn: bool
 ) -> list[Finding]:
     if not images:
         return []
     first, second = pair
+    chance = drawn and kind == "picture"
+    after = "drawn" if chance else "within" if first == second else second
     how = {
         "file": "the same file as",
         "pixels": "in another file, but with the same pixels, as",
-        "picture": "the same picture, changed a little or taken a moment later, as",
+        "picture": "drawn much like"
+        if drawn
+        else "the same picture, changed a little or taken a moment later, as",
     }[kind]
     other = "another image" if first == second else "an image"
     return [
         Finding(
-            severity="note" if first == second else "leak",
+            severity="note" if first == second or chance else "leak",
             check="images",
             subject=name,
             what=f"{number(len(images), 'image')} of {first} {'is' if len(images) == 1 else 'are'} {how} {other} "
             f"of {second}",
             count=len(images),
             items=tuple(items),
-            next=_AFTER["within" if first == second else second]
-            if (first, second) != ("train",) * 2
-            else "Nothing.",
+            next=_AFTER[after] if (first, second) != ("train",) * 2 else "Nothing.",
         )
     ]
 

@@ -48,6 +48,20 @@ def test_images_that_splits_share(world: Any, tmp_path: Path) -> None:
     assert "counts as wrong" in findings[5].next
 
 
+def test_drawn_images_are_alike_by_chance_and_equal_ones_are_a_leak(world: Any, tmp_path: Path) -> None:
+    names = ("train:a", "train:b", "train:c", "test:like", "test:equal")
+    images = {name: world.photograph(seed, 64) for seed, name in enumerate(names)}
+    images["test:like"] = world.changes["jpeg"](images["train:a"])
+    images["test:equal"] = images["train:b"]
+    splits = look_at(world.dataset(images, tags={"test:equal": {"file": "drawn anew"}}), tmp_path)
+    findings = shared_images("drawn", splits, drawn=True)
+    assert told(findings) == [
+        ("leak", "1 image of test is in another file, but with the same pixels, as an image of train", 1),
+        ("note", "1 image of test is drawn much like an image of train", 1),
+    ]
+    assert [finding.next.partition(" ")[0] for finding in findings] == ["Leave", "Nothing:"]
+
+
 def test_splits_that_share_nothing(world: Any, tmp_path: Path) -> None:
     drawn = world.dataset({f"{split}:{split}{k}": world.photograph(7 * k + len(split), 48)
                            for split in ("train", "val", "test") for k in range(1, 5)})  # fmt: skip
