@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted(path for path in (ROOT / "harness").rglob("*.py"))
+DERIVED = {ROOT / "harness" / "distributed" / name for name in ("collectives.py", "whole_batch.py")}
+"""Classes derived from torch's, imported by functions where several processes share a batch."""
 
 
 def test_import_contracts_hold() -> None:
@@ -29,7 +31,9 @@ def test_no_module_of_the_core_imports_a_heavy_library_at_its_top(path: Path) ->
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        assert not {name.partition(".")[0] for name in names} & heavy
+        assert not {name.partition(".")[0] for name in names} & (
+            heavy - {"torch"} if path in DERIVED else heavy
+        )
 
 
 def test_importing_every_module_prints_nothing_and_writes_nothing(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from harness.execute.outcome import Listener, Workspace
 from harness.plan import RunSpec
 from harness.store import Result, Store
 
+LOADED = ("torch._dynamo", "torch.nn.parallel", "pandas", "pyarrow.parquet", "safetensors.torch")
+"""What each process would load by itself; torch._dynamo when a DistributedDataParallel is made."""
 GRACE = 3.0
 """Seconds in which a process that failed first may say so, where others broke off for its sake."""
 
@@ -127,7 +129,7 @@ class _Members:
 def forking() -> ForkServerContext:
     """Return how processes are started: forked from a server that has torch loaded, those of a next run at once."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harness.distributed.loaded", member.__name__])
+    context.set_forkserver_preload([*LOADED, member.__name__])
     return context
 
 
