@@ -109,7 +109,8 @@ def test_kills_at_random_moments_cost_nothing(
         while True:
             victim = run(victims, here)
             if faults.injected < kills:
-                victim.kill_after(chance.uniform(0, 0.8 * seconds))
+                # What was killed before has less left to do.
+                victim.kill_after(chance.uniform(0, seconds * (0.4 if seen else 0.9)))
             code = victim.wait()
             if code == 0:
                 break
