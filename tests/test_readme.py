@@ -136,10 +136,12 @@ def test_commands_of_the_texts_exist() -> None:
             while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
                 assert rest[0] in command.commands, f"{page.name}: harness {' '.join(words)}"
                 command = command.commands[rest.pop(0)]
-            known = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+            known = {name for given in command.params for name in (*given.opts, *given.secondary_opts)}
             for word in rest:
                 if word.startswith("-"):
-                    assert word.partition("=")[0] in known, f"{page.name}: harness {' '.join(words)}"
+                    assert word.partition("=")[0] in known | {"--help"}, (
+                        f"{page.name}: harness {' '.join(words)}"
+                    )
             seen += 1
     assert seen > 30
 

@@ -34,10 +34,11 @@ def test_shares_cover_a_batch_in_order_and_none_is_empty() -> None:
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_gradients_of_a_shared_step_are_those_of_one_process(
-    toy_catalog: Any, tmp_path: Path, precision: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, precision: str
 ) -> None:
     """W_share's, with its dropout; batch statistics; words and values that are dropped; mined captions; few rows."""
-    from harness_toy.sharing import share, steps
+    monkeypatch.syspath_prepend(Path(__file__).parent / "team")
+    from shared_steps import share, steps
 
     from harness.distributed import ALONE
 
