@@ -17,7 +17,7 @@ from harness.cli.bench_options import (
     deliver,
     named,
 )
-from harness.cli.options import Json, Strict, load_registry
+from harness.cli.options import Json, RegistryFile, Strict, load_registry
 
 FEW, MANY = 64, 4096
 """Photographs on a CPU and on a GPU, whose workers have to be started in each epoch."""
@@ -48,6 +48,7 @@ def train(
     threads: BenchThreads = None,
     source: Source = None,
     write: Write = False,
+    registry_file: RegistryFile = None,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
@@ -63,7 +64,9 @@ def train(
             workspace=workspace,
             rounds=rounds,
             seconds=seconds,
-            recipe=Recipe(registry=load_registry(), experiment=experiment, profile=named(profile)),
+            recipe=Recipe(
+                registry=load_registry(registry_file), experiment=experiment, profile=named(profile)
+            ),
             stage=stage,
             images=count,
             classes=max(classes, count),

@@ -8,7 +8,16 @@ import typer
 
 from harness.cli.console import emit, say, table
 from harness.cli.device import check_device, find_device
-from harness.cli.options import Home, Json, Strict, leaderboards, load_catalog, load_registry, place
+from harness.cli.options import (
+    Home,
+    Json,
+    RegistryFile,
+    Strict,
+    leaderboards,
+    load_catalog,
+    load_registry,
+    place,
+)
 
 if TYPE_CHECKING:
     from harness.store import Result, Store
@@ -29,6 +38,7 @@ def embedding(
             "--threads", min=1, help="CPU threads (default: the cores there are).", show_default=False
         ),
     ] = None,
+    registry_file: RegistryFile = None,
     strict: Strict = False,
     as_json: Json = False,
     home: Home = None,
@@ -44,7 +54,7 @@ def embedding(
     from harness.store import Store
 
     check_device(device)
-    where, registry = place(home), load_registry()
+    where, registry = place(home), load_registry(registry_file)
     store = Store(where.home)
     workspace = Workspace(
         home=where.home,
