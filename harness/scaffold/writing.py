@@ -117,7 +117,8 @@ def write_plugin(names: Names, sort: str, folder: Path, *, workspace: bool = Fal
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
         raise InputError(
-            f"{folder} cannot be written: {error.strerror or error}", hint="Name another folder with --to."
+            f"{folder} cannot be written: {error.strerror or error}: {error.filename or folder}",
+            hint="Name another folder with --to.",
         ) from error
     return Written(names=names, folder=folder, files=tuple(files), snippet=snippet)
 

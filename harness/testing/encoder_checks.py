@@ -63,6 +63,9 @@ def embed(encoder: Any, prepared: Sequence[Tensor], seed: int | None = 0) -> Ten
 
     if seed is not None:
         torch.manual_seed(seed)
+    if len({tensor.shape for tensor in prepared}) == 1:
+        whole: Tensor = encoder(torch.stack(list(prepared)))
+        return whole
     return torch.stack(by_shape(encoder, prepared))
 
 
@@ -171,6 +174,11 @@ def batches(subject: Subject, see: Witness) -> Iterator[Violation]:
     for size in (1, 2):
         for start in range(0, len(prepared), size):
             part = embed(encoder, prepared[start : start + size])
+            see.sample = f"a batch of {len(prepared[start : start + size])}"
+            wrong = list(_embedding(subject, see, part, len(prepared[start : start + size])))
+            if wrong:
+                yield from wrong
+                return
             for row, embedding in enumerate(part, start):
                 difference = (embedding - whole[row]).norm().item()
                 if not difference <= NEAR * max(whole[row].norm().item(), NEAR):

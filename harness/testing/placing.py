@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_MIXED = ("expected device", "same device", "found at least two devices", "copy out of meta")
+_MIXED = ("expected device", "same device", "found at least two devices")
 
 
 def devices() -> list[str]:

@@ -166,7 +166,7 @@ class Contrast(nn.Module):
 
     def forward(self, image: Tensor, text: Tensor, group: Tensor) -> Tensor:
         scores = self.scale * functional.normalize(image, dim=1) @ functional.normalize(text, dim=1).T
-        return functional.cross_entropy(scores, torch.arange(len(group)))
+        return functional.cross_entropy(scores, torch.arange(len(group), device=group.device))
 
     def figures(self) -> Mapping[str, Tensor]:
         return {"scale": self.scale.detach()}

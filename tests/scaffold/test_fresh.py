@@ -1,0 +1,112 @@
+"""What `harness plugin new` writes installs, and passes its tests at once, in a fresh environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+import venv
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from harness.scaffold import KINDS
+
+PLUGINS = {
+    "new-loss": ("--kind", "loss"),
+    "new-image": ("--kind", "encoder"),
+    "new-text": ("--kind", "encoder", "--modality", "text"),
+    "new-data": ("--kind", "dataset"),
+    "new-judge": ("--kind", "evaluator"),
+}
+UV = shutil.which("uv")
+
+
+@pytest.fixture(scope="module")
+def environment() -> Mapping[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("HARNESS_", "PYTEST_"))}
+    return {**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "200", "VIRTUAL_ENV": ""}
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory, environment: Mapping[str, str]) -> Path:
+    """Write all plugins, and install them in an environment that sees the libraries of this one, and no plugin else."""
+    folder = tmp_path_factory.mktemp("fresh")
+    venv.create(folder / "venv", with_pip=False, symlinks=True)
+    interpreter = folder / "venv" / "bin" / "python"
+    site = next((folder / "venv" / "lib").glob("python*/site-packages"))
+    libraries = sysconfig.get_path("purelib")
+    # So that what lies there in editable form is found as well.
+    (site / "libraries.pth").write_text(f"import site; site.addsitedir({libraries!r})\n", encoding="utf-8")
+    for name, options in PLUGINS.items():
+        done = call(interpreter, folder, environment, "harness.cli", "plugin", "new", name, *options)
+        assert done.returncode == 0, done.stderr
+        assert f"cd {name}" in done.stdout
+    if UV is None:
+        pytest.skip("uv, which installs packages here, is not at hand")
+    projects = [argument for name in PLUGINS for argument in ("-e", str(folder / name))]
+    subprocess.run(
+        [UV, "pip", "install", "--python", str(interpreter), "--no-deps", *projects],
+        check=True,
+        env=dict(environment),
+        cwd=folder,
+    )
+    return interpreter
+
+
+def call(
+    python: Path, folder: Path, environment: Mapping[str, str], *command: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(python), "-m", *command],
+        cwd=folder,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+
+
+def test_every_sort_is_among_them() -> None:
+    assert len(PLUGINS) == len(KINDS)
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_its_tests_pass_at_once(name: str, python: Path, environment: Mapping[str, str]) -> None:
+    folder = python.parents[2] / name
+    done = call(python, folder, environment, "pytest", "-q", "-rA", "-p", "no:cacheprovider")
+    assert done.returncode == 0, done.stdout + done.stderr
+    component = (
+        f"{dict(zip(PLUGINS, ('loss', 'encoder', 'encoder', 'dataset', 'evaluator'), strict=True))[name]}"
+    )
+    for contract in (f"plugin-{name}", f"{component}-{name}"):
+        assert re.search(rf"PASSED tests/\S+::test_it_keeps_its_contract\[{contract}\]", done.stdout)
+
+
+def test_its_matrix_is_one(python: Path, environment: Mapping[str, str]) -> None:
+    done = call(
+        python,
+        python.parents[2] / "new-loss",
+        environment,
+        "harness.cli",
+        "plan",
+        "--matrix",
+        "new-loss",
+        "--no-estimate",
+        "--json",
+    )
+    assert done.returncode == 0, done.stderr
+    assert [cell["labels"]["variant"] for cell in json.loads(done.stdout)["cells"]] == ["own", "infonce"]
+
+
+def test_a_name_that_is_installed_is_refused(
+    python: Path, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    done = call(python, tmp_path, environment, "harness.cli", "plugin", "new", "new-loss", "--kind", "loss")
+    assert done.returncode == 2
+    assert "retrieval-harness-new-loss 0.1.0 declares loss 'new-loss' already" in done.stderr
+    assert list(tmp_path.iterdir()) == []
