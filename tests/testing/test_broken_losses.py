@@ -87,7 +87,7 @@ class ByPlaceAtRandom(Honest):
     """Draws, too: only the mean over many seeds tells."""
 
     def reduced(self, terms):
-        return functional.dropout(terms * torch.arange(len(terms)), 0.15, True).mean()
+        return (terms * torch.arange(len(terms))).mean() + 0.01 * torch.randn(())
 
 
 class Single(Honest):

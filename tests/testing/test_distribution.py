@@ -100,7 +100,7 @@ def test_a_plugin_that_was_left_out_is_a_violation(mixed: Path) -> None:
     (violation,) = check_distribution("acme-raises")
     assert (violation.kind, violation.check) == ("plugin", "loading")
     assert "RuntimeError: boom" in violation.found
-    with pytest.raises(InputError, match="no distribution 'acme-mixt'.*did you mean 'acme-mixed'"):
+    with pytest.raises(InputError, match=r"no distribution 'acme-mixt'.*did you mean 'acme-mixed'"):
         contracts_of("acme-mixt")
 
 
@@ -142,7 +142,7 @@ def test_the_pytest_plugin_costs_nothing_where_it_is_not_used(tmp_path: Path) ->
         "import sys\n\n\ndef test_loaded():\n"
         "    ours = sorted(name for name in sys.modules if name.partition('.')[0] == 'harness')\n"
         "    assert ours == ['harness', 'harness.testing', 'harness.testing.plugin']\n"
-        "    assert not {'torch', 'numpy', 'pydantic', 'pluggy_manager'} & set(sys.modules)\n"
+        "    assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules)\n"
     )
     done = run(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
     assert done.returncode == 0, done.stdout
