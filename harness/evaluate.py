@@ -12,6 +12,7 @@ from harness.errors import HarnessError, RunError, ScoreError
 from harness.inputs import ImageInputs
 from harness.protocols import Evaluator, PerImage, PerQuery, Ranks, Split
 from harness.ranking import Ranked, normalize, rank
+from harness.specs import Scale
 from harness.statistics import ratio_bootstrap
 
 if TYPE_CHECKING:
@@ -105,12 +106,17 @@ def per_query(name: str, evaluator: Evaluator, ranking: Ranked) -> tuple[Ints, I
 
 
 def intervals(
-    name: str, evaluator: Evaluator, ranking: Ranked, values: Mapping[str, float]
+    name: str,
+    evaluator: Evaluator,
+    ranking: Ranked,
+    values: Mapping[str, float],
+    scales: Mapping[str, Scale] | None = None,
 ) -> dict[str, list[float]]:
     """Return the bounds of the 95 % interval over images of each figure that an evaluator tells image by image.
 
     Args:
         values: its figures.
+        scales: how they are read, as it declares.
 
     Raises:
         RunError: names the evaluator if it fails, or what it tells of images is not its figure.
@@ -134,7 +140,7 @@ def intervals(
                 f"evaluator {name!r}: by its images {figure} is {found:.6g}, by its figures "
                 f"{values.get(figure, math.nan):.6g}; it must be the sum over {shape[0]} images by their counts"
             )
-    drawn = ratio_bootstrap(shares)
+    drawn = ratio_bootstrap(shares, scales=scales)
     return {figure: [interval.low, interval.high] for figure, interval in drawn.items()}
 
 
@@ -201,11 +207,10 @@ def read_ranking(embeddings: Path, ranks: Path, split: Split) -> Ranked:
     """Rebuild a stored ranking, so that a new evaluator needs no model.
 
     Raises:
-        ScoreError: if the stored ids are not those of `split`.
+        ScoreError: if the stored ids of embeddings or ranks are not those of `split`, in their order.
     """
     import json
 
-    import pyarrow.parquet as pq
     from safetensors import safe_open
 
     with safe_open(embeddings, framework="numpy") as file:
@@ -220,15 +225,36 @@ def read_ranking(embeddings: Path, ranks: Path, split: Split) -> Ranked:
     for key, ids in (("image", split.image_ids), ("text", split.caption_ids)):
         if stored[key] != list(ids):
             raise ScoreError(f"{embeddings} holds other {key} ids than split {split.name!r} of the dataset")
-    frame = pq.read_table(ranks).to_pandas()
+    i2t, t2i, tiles = read_ranks(ranks, split)
+    return Ranked(split=split, image=image, text=text, i2t=i2t, t2i=t2i, tiles=tiles)
 
-    def side(name: str, prefix: str = "") -> Ranks:
-        rows = frame[frame["side"] == name]
-        return Ranks(**{count: rows[f"{prefix}{count}"].to_numpy(dtype="int64") for count in COUNTS})
 
-    tiled = f"{TILE}{COUNTS[0]}" in frame
-    tiles = (side("i2t", TILE), side("t2i", TILE)) if tiled else None
-    return Ranked(split=split, image=image, text=text, i2t=side("i2t"), t2i=side("t2i"), tiles=tiles)
+def read_ranks(path: Path, split: Split) -> tuple[Ranks, Ranks, tuple[Ranks, Ranks] | None]:
+    """Read what `write_ranks` stored: i2t, t2i, and both within tiles, or ``None`` where there are none.
+
+    Raises:
+        ScoreError: if its queries are not those of `split`, in their order.
+    """
+    import pyarrow.parquet as pq
+
+    frame = pq.read_table(path).to_pandas()
+    kinds = ("", TILE) if f"{TILE}{COUNTS[0]}" in frame else ("",)
+    found = []
+    for side, ids in zip(SIDES, (split.image_ids, split.caption_ids), strict=True):
+        rows = frame[frame["side"] == side]
+        if tuple(rows["query"]) != ids:
+            raise ScoreError(
+                f"{path} holds other {side} queries than split {split.name!r} of the dataset, or in another order",
+                hint="`harness run` of its matrix makes the run again.",
+            )
+        found.append(
+            [
+                Ranks(**{count: rows[f"{kind}{count}"].to_numpy(dtype="int64") for count in COUNTS})
+                for kind in kinds
+            ]
+        )
+    (i2t, *tile_i2t), (t2i, *tile_t2i) = found
+    return i2t, t2i, (tile_i2t[0], tile_t2i[0]) if tile_i2t else None
 
 
 __all__ = [
@@ -238,6 +264,7 @@ __all__ = [
     "per_query",
     "rank",
     "read_ranking",
+    "read_ranks",
     "write_embeddings",
     "write_ranks",
 ]

@@ -226,3 +226,18 @@ def test_a_ranking_of_other_images_is_refused(ranking: Ranked, tmp_path: Path) -
     write_ranks(tmp_path / "r.parquet", ranking)
     with pytest.raises(ScoreError, match=r"e\.safetensors holds other image ids than split 'test'"):
         read_ranking(tmp_path / "e.safetensors", tmp_path / "r.parquet", split(first=1))
+
+
+@pytest.mark.parametrize("side", ["i2t", "t2i"])
+def test_ranks_in_another_order_are_refused(ranking: Ranked, tmp_path: Path, side: str) -> None:
+    import pandas as pd
+
+    write_embeddings(tmp_path / "e.safetensors", ranking)
+    write_ranks(tmp_path / "r.parquet", ranking)
+    frame = pd.read_parquet(tmp_path / "r.parquet")
+    rows = frame.index[frame["side"] == side].to_numpy()
+    order = frame.index.to_numpy().copy()
+    order[rows] = rows[::-1]
+    frame.loc[order].to_parquet(tmp_path / "r.parquet", index=False)
+    with pytest.raises(ScoreError, match=rf"r\.parquet holds other {side} queries than split 'test'.*order"):
+        read_ranking(tmp_path / "e.safetensors", tmp_path / "r.parquet", split())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness.errors import ScoreError
-from harness.evaluate import COUNTS
+from harness.evaluate import read_ranks
 from harness.protocols import Ranks, Split
 from harness.ranking import Ranked
 
@@ -77,15 +77,7 @@ def read_ranks_only(path: Path, split: Split) -> RanksOnly:
     """Rebuild a stored gallery of ranks.
 
     Raises:
-        ScoreError: if the stored ids are not those of `split`.
+        ScoreError: if the stored ids are not those of `split`, in their order.
     """
-    import pyarrow.parquet as pq
-
-    frame = pq.read_table(path).to_pandas()
-    sides = []
-    for side, ids in (("i2t", split.image_ids), ("t2i", split.caption_ids)):
-        rows = frame[frame["side"] == side]
-        if tuple(rows["query"]) != ids:
-            raise ScoreError(f"{path} holds other {side} queries than split {split.name!r} of the dataset")
-        sides.append(Ranks(**{count: rows[count].to_numpy(dtype="int64") for count in COUNTS}))
-    return ranks_only(split, *sides)
+    i2t, t2i, _ = read_ranks(path, split)
+    return ranks_only(split, i2t, t2i)
