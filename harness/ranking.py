@@ -21,6 +21,9 @@ BLOCK = 1000
 """Images a tile, as many as a fold of MSCOCO 1K has. Smaller tiles lose 20-50 % of the matrix product's speed."""
 ROWS = 64
 """Of a tile that are compared at a time: with five captions an image and what is compared, 2.5 MB."""
+LEAST = 64
+"""Rows and columns that a product has at least: for a few, libraries take other kernels, which add up in another
+order, and what is equal in one tile would not tie with what is equal in another."""
 COLLAPSED = 1e-6
 """How far the mean embedding may fall short of length 1 before embeddings count as different."""
 KS = (1, 5, 10)
@@ -158,7 +161,7 @@ class _Counts:
         self.above_t, self.tied_t = (torch.zeros(m, dtype=torch.int64) for _ in range(2))
         height = max((b - a for a, b, _, _ in blocks), default=0)
         width = max((d - c for _, _, c, d in blocks), default=0)
-        self.tile = torch.empty(height * width)
+        self.tile = torch.empty(max(height, LEAST) * max(width, LEAST))
         self.compared = torch.empty(min(height, ROWS) * width)
         self.of_rows, self.of_columns = torch.empty(ROWS), torch.empty(width)
 
@@ -166,8 +169,10 @@ class _Counts:
         """Return the scores of a tile; they stand until the next product."""
         import torch
 
-        shape = len(images), len(texts)
-        return torch.mm(images, texts.T, out=self.tile[: shape[0] * shape[1]].view(shape))
+        rows, columns = _at_least(images), _at_least(texts)
+        shape = len(rows), len(columns)
+        scores = torch.mm(rows, columns.T, out=self.tile[: shape[0] * shape[1]].view(shape))
+        return scores[: len(images), : len(texts)]
 
     def own(self, scores: Tensor, rows: slice, columns: slice) -> None:
         """Take the relevant scores from a diagonal tile, and count the others; it is spent afterwards."""
@@ -211,6 +216,14 @@ class _Counts:
         one = torch.ones(len(self.owner), dtype=torch.int64)
         i2t = _ranks(self.above_i, self.tied_i, self.matched_i)
         return i2t, _ranks(self.above_t, self.tied_t, one)
+
+
+def _at_least(rows: Tensor) -> Tensor:
+    """Return rows with zeros below them, if they are fewer than `LEAST`."""
+    import torch
+
+    lacking = LEAST - len(rows)
+    return torch.nn.functional.pad(rows, (0, 0, 0, lacking)) if lacking > 0 else rows
 
 
 def _ranks(above: Tensor, tied: Tensor, matched: Tensor) -> Ranks:

@@ -72,6 +72,35 @@ def test_constant_scorer_gains_nothing_from_its_ties() -> None:
     assert ranked.t2i.hits(5, "expected") == pytest.approx(5 / 20)
 
 
+def unit(rows: int, dim: int, seed: int) -> np.ndarray:
+    drawn = np.random.default_rng(seed).standard_normal((rows, dim))
+    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("dim", [50, 64, 512])
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 63, 65, 999, 1001, 1003, 2001])
+def test_equal_embeddings_tie_whatever_the_size_of_a_tile(n: int, dim: int) -> None:
+    """A library adds up in another order for a few rows: what is equal must tie across tiles all the same."""
+    split = gallery([2] * n)
+    ranked = rank(split, np.repeat(unit(1, dim, 3), n, axis=0), np.repeat(unit(1, dim, 3), 2 * n, axis=0))
+    assert set(ranked.i2t.above) | set(ranked.t2i.above) == {0}
+    assert set(ranked.i2t.tied) == {2 * n - 2}
+    assert set(ranked.t2i.tied) == {n - 1}
+
+
+@pytest.mark.parametrize("n", [4, 6, 1002, 1004, 2002])
+def test_twins_tie_across_tiles(n: int) -> None:
+    """Every image has an exact twin, the last rows of the gallery those of the first."""
+    split, half = gallery([1] * n), n // 2
+    image = np.concatenate([unit(half, 64, 5)] * 2)
+    text = np.concatenate([unit(half, 64, 5) + 0.3 * unit(half, 64, 6)] * 2).astype(np.float32)
+    ranked = rank(split, image, text)
+    for side in (ranked.i2t, ranked.t2i):
+        assert (side.above[:half] == side.above[half:]).all()
+        assert (side.tied >= 1).all()
+        assert not side.hits(1).any()
+
+
 def test_oracle_and_anti_oracle() -> None:
     split = gallery([1, 5, 7])
     image = np.eye(3, dtype=np.float32)

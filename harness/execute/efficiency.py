@@ -10,11 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.data import OpenDataset
+from harness.decoded import shrunk, stored_size
 from harness.inputs import PixelInputs, prepare_captions
 from harness.protocols import Split
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from harness.protocols.datasets import Pixels
 
 MEASURED = ("image_flops", "text_flops", "images_per_second", "captions_per_second")
 """What `efficiency` returns."""
@@ -39,7 +42,9 @@ def efficiency(
     """
     import torch
 
-    inputs = PixelInputs(dataset, split, image, device=device, workers=0)  # type: ignore[arg-type]
+    decoded: Any = _Decoded(dataset, split, stored_size(image))
+    encoder: Any = image
+    inputs = PixelInputs(dataset, split, encoder, device=device, workers=0, decoded=decoded)
     images = next(inputs.gallery(min(IMAGES, len(split.records))))
     texts = prepare_captions(text, split.captions[:CAPTIONS], device)  # type: ignore[arg-type]
     works = {"image": partial(inputs.embed, image, images), "text": partial(text, texts)}
@@ -49,6 +54,17 @@ def efficiency(
         rates = {side: _rate(work, device) for side, work in works.items()}
     found = [flops[side] / sizes[side] for side in works] + [rates[side] * sizes[side] for side in works]
     return dict(zip(MEASURED, found, strict=True))
+
+
+class _Decoded:
+    """Images as an encoder gets them in a run, each decoded when it is asked for."""
+
+    def __init__(self, dataset: OpenDataset, split: Split, size: int | None) -> None:
+        self.dataset, self.split, self.size = dataset, split, size
+
+    def pixels(self, index: int) -> Pixels:
+        pixels = self.dataset.pixels(self.split.records[index])
+        return pixels if self.size is None else shrunk(pixels, self.size)
 
 
 @contextlib.contextmanager

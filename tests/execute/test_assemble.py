@@ -78,7 +78,7 @@ def galleries(home: Path, part: Part | None, *, views: int = 2, signal: int = 0)
     )
     dataset = OpenDataset("drawn", "passport", records, Drawn())
     spec: Any = SimpleNamespace(stage=SimpleNamespace(views=views))
-    workspace: Any = SimpleNamespace(home=home, device="cpu", threads=1, stopping=lambda: signal)
+    workspace: Any = SimpleNamespace(home=home, device="cpu", own_threads=1, stopping=lambda: signal)
     model: Any = SimpleNamespace(image=Image(), text=Text())
     splits = {name: dataset.split(name, None) for name in SPLITS}
     return open_galleries(spec, workspace, dataset, splits, model, part, lambda *_: None)

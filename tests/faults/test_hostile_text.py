@@ -163,7 +163,8 @@ def test_captions_that_mean_harm_are_rejected_by_id_or_trained_on(
     splits[-1] = "train"
     rows = []
     for number, (text, split) in enumerate(zip(texts, splits, strict=True)):
-        Image.new("RGB", (4, 4), (number, 7, 255 - number)).save(folder / f"{number}.png")
+        pixels = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
         rows.append(
             {
                 "filename": f"{number}.png",

@@ -118,7 +118,8 @@ def test_a_random_scorer_is_at_chance_and_a_constant_one_never_above(
     for figure, (level, deviation) in levels.items():
         assert 0 < level < 0.02
         assert abs(found[figure] - level) <= 4 * deviation, figure
-    # Equal scores of all pairs, with rounding or without.
-    constant = np.full((25_000, 1), 1.0, np.float32)
+    # Equal embeddings whose products are rounded.
+    point = np.random.default_rng(3).standard_normal(100)
+    constant = np.tile((point / np.linalg.norm(point)).astype(np.float32), (25_000, 1))
     same = evaluator.evaluate(gallery(test_5k, constant[:5000], constant))
     assert {same[figure] for figure in levels} == {0.0}
