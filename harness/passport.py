@@ -9,7 +9,8 @@ from typing import Any
 
 from harness.protocols import Record, Split
 
-POLICY = "cosine, ties lose"
+TIES_LOSE = "ties lose"
+POLICY = f"cosine, {TIES_LOSE}"
 """How ranks are counted, see `harness.ranking`."""
 
 GALLERY, PIXELS, SCORES = "gallery", "pixels", "scores"
@@ -20,13 +21,19 @@ SAME_TRUTH = (GALLERY, PIXELS, SCORES)
 """Parts that say which question was asked; the others say what of an input the answer was made from."""
 
 
-def protocol(split: Split, content: Callable[[Record], str], image: Any, text: Any) -> dict[str, str]:
+
+def protocol(
+    split: Split, content: Callable[[Record], str], image: Any, text: Any, *, component: str
+) -> dict[str, str]:
     """Return what figures depend on beside the method.
 
     Args:
         split: the gallery.
         content: returns a hash of the pixels of a record's image.
-        image, text: the encoders; ``test_view`` and ``preprocessing`` of theirs are read where they have them.
+        image, text: the encoders; ``test_view`` and ``preprocessing`` of theirs are read where they have them. One
+            that has no `test_view` says by it that there is a single one, see `harness.protocols.Encoder`.
+        component: the image encoder with its parameters, as text: it stands for a ``preprocessing`` that nobody
+            tells, so that encoders of which nothing is known share no passport.
 
     Returns:
         By name: the gallery (ids, captions and positives, with their numbers), its pixels, the score with its tie
@@ -35,7 +42,7 @@ def protocol(split: Split, content: Callable[[Record], str], image: Any, text: A
     return gallery(split, content) | {
         IMAGE_VIEW: str(getattr(image, "test_view", "single view")),
         TEXT_VIEW: str(getattr(text, "test_view", "single view")),
-        PREPROCESSING: str(getattr(image, "preprocessing", "the encoder's own")),
+        PREPROCESSING: str(getattr(image, "preprocessing", "") or f"not told by {component}"),
     }
 
 

@@ -116,6 +116,16 @@ class Scale:
             )
 
 
+def declared_scale(figure: str, scales: Mapping[str, Scale]) -> Scale | None:
+    """Return the scale of the longest name, or prefix that ``*`` ends, that matches a figure; ``None`` if none does."""
+    patterns = [
+        pattern
+        for pattern in scales
+        if figure == pattern or (pattern.endswith("*") and figure.startswith(pattern[:-1]))
+    ]
+    return scales[max(patterns, key=len)] if patterns else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluatorSpec(Spec):
     """Declare an evaluator and its figures.

@@ -17,15 +17,32 @@ SPLIT = Split("test", RECORDS)
 
 
 def parts(
-    split: Split = SPLIT, pixels: str = "", image: object = None, text: object = None
+    split: Split = SPLIT,
+    pixels: str = "",
+    image: object = None,
+    text: object = None,
+    component: str = "pixels 1, 0123",
 ) -> dict[str, str]:
-    return protocol(split, lambda record: record.image + pixels, image, text)
+    return protocol(split, lambda record: record.image + pixels, image, text, component=component)
 
 
 def test_the_same_protocol_has_the_same_passport() -> None:
     assert passport(parts()) == passport(dict(reversed(parts().items())))
     assert len(passport(parts())) == 16
     assert "3 images, 6 captions" in parts()["gallery"]
+
+
+@pytest.mark.parametrize("silent", [None, SimpleNamespace(preprocessing="")])
+def test_encoders_that_do_not_tell_their_preprocessing_share_no_passport(silent: object) -> None:
+    small, large = (parts(image=silent, component=f"pixels 1, {size}") for size in ("0123", "4567"))
+    assert differing([small, large]) == ["preprocessing"]
+    assert passport(small) != passport(large)
+    assert small["preprocessing"] == "not told by pixels 1, 0123"
+
+
+def test_who_tells_it_has_the_passport_of_others_that_see_the_same() -> None:
+    told = SimpleNamespace(preprocessing="centre 224")
+    assert parts(image=told) == parts(image=told, component="another 2, 4567")
 
 
 def test_a_tag_is_no_part_of_it() -> None:

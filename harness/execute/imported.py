@@ -22,7 +22,7 @@ from harness.execute.registered import dataset_part, evaluator_part, usual_evalu
 from harness.execute.score import Judgment, judged, merged, no_figure
 from harness.execute.settings import settle
 from harness.execute.stored import IMPORT
-from harness.passport import IMAGE_VIEW, PREPROCESSING, SCORES, TEXT_VIEW, gallery, passport
+from harness.passport import IMAGE_VIEW, PREPROCESSING, SCORES, TEXT_VIEW, TIES_LOSE, gallery, passport
 from harness.plan import Part
 from harness.plan.fingerprint import digest
 from harness.protocols import Split
@@ -33,7 +33,7 @@ from harness.store import Result, Store
 
 VIEW = "imported"
 """What the passport says of test views and preprocessing: another code chose them."""
-OWN_COUNTED, OWN_RANKED = "the method's own, ties lose", "the method's own, ties as its code ranks them"
+OWN_COUNTED, OWN_RANKED = f"the method's own, {TIES_LOSE}", "the method's own, ties as its code ranks them"
 """What the passport says of scores that nobody but the other code has seen."""
 HANDS = ("python", "retrieval-harness", "numpy", "torch")
 """Whose versions had a hand in the figures."""

@@ -21,6 +21,7 @@ from harness.execute.settings import settle
 from harness.model import Model, matches
 from harness.passport import passport, protocol
 from harness.plan import Part, RunSpec
+from harness.plan.fingerprint import digest
 from harness.protocols import SPLITS, FrozenPart, Informing, Split
 from harness.ranking import collapsed, rsum
 from harness.specs import Kind
@@ -94,7 +95,8 @@ def perform(
     cost |= {"prepare_seconds": ready - started, "test_seconds": time.monotonic() - begun}
     cost["peak_memory_bytes"] = memory.bytes()
     cost |= _efficiency(model, dataset, test.split, workspace.device, listener)
-    parts = protocol(test.split, dataset.content, model.image, model.text)
+    component = f"{spec.image.use} {spec.image.revision}, {digest(spec.image.key)}"
+    parts = protocol(test.split, dataset.content, model.image, model.text, component=component)
     result = Result(
         fingerprint=spec.fingerprint,
         spec=spec.as_dict(),

@@ -18,6 +18,7 @@ from harness.plan import Part, RunSpec
 from harness.protocols import Labelled
 from harness.queries import FILE, Queries, write_queries
 from harness.ranking import Ranked
+from harness.specs import EvaluatorSpec
 from harness.store import Result, Store
 
 if TYPE_CHECKING:
@@ -55,13 +56,15 @@ class Judgment:
 def judged(name: str, part: Part, ranking: Ranked, source: Path | None, catalog: Catalog) -> Judgment:
     """Build an evaluator and call it; `source` is the folder that the dataset was prepared from."""
     evaluator = build(part, "evaluator", catalog, source=source)
+    spec = catalog.find("evaluator", part.use).spec
+    scales = spec.scales if isinstance(spec, EvaluatorSpec) else {}
     values = judge(name, evaluator, ranking)
     counted = per_query(name, evaluator, ranking)
     entry = {
         **_identity(part),
         "values": values,
         "ranked": counted is not None,
-        "intervals": intervals(name, evaluator, ranking, values),
+        "intervals": intervals(name, evaluator, ranking, values, scales),
     }
     if isinstance(evaluator, Labelled) and (labels := str(evaluator.labels_of(ranking))):
         entry["labels"] = labels

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.specs import Scale
+from harness.specs import Scale, declared_scale
 
 TABLES = "recall"
 """The component whose figures stand in the columns of every table."""
@@ -55,7 +55,7 @@ def reading(
         recalls: how many recalls of one policy stand beside it, which bounds their sum.
         scales: what its evaluator declares, see `harness.specs.EvaluatorSpec`.
     """
-    declared = _declared(figure, scales)
+    declared = declared_scale(figure, scales)
     found = _FIGURE.fullmatch(figure)
     kind = found["kind"] if found else figure
     if (declared is not None and declared.better == "neither") or kind == "queries":
@@ -119,13 +119,3 @@ def _bounds(
     if len(ends) < 2:
         return "points", float("-inf"), float("inf")
     return ("proportion" if sorted(ends) == [0.0, 1.0] else "points"), min(ends), max(ends)
-
-
-def _declared(figure: str, scales: Mapping[str, Scale]) -> Scale | None:
-    """Return the scale of the longest name or prefix that matches."""
-    patterns = [
-        pattern
-        for pattern in scales
-        if figure == pattern or (pattern.endswith("*") and figure.startswith(pattern[:-1]))
-    ]
-    return scales[max(patterns, key=len)] if patterns else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.leaderboard.groups import Group
 from harness.leaderboard.published import NONE, OTHER_SPLIT, Published, milestone_rows, paper_rows
 from harness.leaderboard.rows import Row
+from harness.leaderboard.setting import SPLIT, Setting
 from harness.leaderboard.tables import IMPORTED
 
 
@@ -27,7 +28,8 @@ class Board:
         fill: commands that fill the measured part.
         split_note: what § says here.
         repeats: cell of a matrix -> the published method that it repeats, as its table names it.
-        same_split: datasets whose test images are those of the rows that `repeats` names.
+        measured_on: what the published rows were measured on; ``None`` where no dataset here has it.
+        marked_on: the same of those that carry §.
     """
 
     file: str
@@ -40,7 +42,8 @@ class Board:
     fill: tuple[str, ...] = ()
     split_note: str = ""
     repeats: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    same_split: tuple[str, ...] = ()
+    measured_on: Setting | None = None
+    marked_on: Setting | None = None
 
     def holds(self, row: Row) -> bool:
         """Tell whether a measured row belongs here."""
@@ -60,7 +63,7 @@ class Board:
         return next((row for row in published if row.method == method), None)
 
     def difference(self, group: Group, published: Sequence[Published]) -> str:
-        """Return measured minus published rSum; ``other split`` where the passport does not allow one.
+        """Return measured minus published rSum, or why there is none: ``other split`` or ``other protocol``.
 
         A dash stands where no published row is repeated, or it gives no rSum.
         """
@@ -68,9 +71,9 @@ class Board:
         measured = group.rsum(self.evaluator)
         if row is None or measured is None or not row.rsum.text:
             return NONE
-        if OTHER_SPLIT in row.marks and group.first.dataset not in self.same_split:
-            return "other split"
-        return f"{measured.mean - float(row.rsum.text):+.1f}{row.rsum.marks}"
+        setting = self.marked_on if OTHER_SPLIT in row.marks else self.measured_on
+        refused = setting.against(group, self.evaluator) if setting else SPLIT
+        return refused or f"{measured.mean - float(row.rsum.text):+.1f}{row.rsum.marks}"
 
 
 def _paper_rows(matrix: str, backbones: Mapping[str, str]) -> dict[tuple[str, str], str]:
@@ -110,7 +113,8 @@ FLICKR30K = Board(
     fill=_fill("flickr30k"),
     split_note=f"{_OURS} Its test images are those named in Flickr8k's test list: {_CARE}",
     repeats=_paper_rows("tables-flickr30k", {**_BACKBONES, "resnet152": "ResNet-152"}),
-    same_split=("flickr8k-names",),
+    measured_on=Setting(datasets=("flickr30k",), images=1000, captions=5000),
+    marked_on=Setting(datasets=("flickr8k-names",), images=1000, captions=5000),
 )
 COCO_1K = Board(
     file="mscoco-1k.md",
@@ -121,6 +125,7 @@ COCO_1K = Board(
     paper="coco1k_published.csv",
     benchmark="mscoco-1k",
     fill=_fill("mscoco"),
+    measured_on=Setting(datasets=("mscoco",), images=5000, captions=25000, settings="folds: 5"),
     split_note=_COCO_SPLIT,
     repeats=_paper_rows("tables-mscoco", _BACKBONES),
 )
@@ -132,6 +137,7 @@ COCO_5K = Board(
     paper="coco5k_published.csv",
     benchmark="mscoco-5k",
     fill=_fill("mscoco"),
+    measured_on=Setting(datasets=("mscoco",), images=5000, captions=25000),
     split_note=_COCO_SPLIT,
     repeats=_paper_rows("tables-mscoco", _BACKBONES),
 )

@@ -14,7 +14,8 @@ class Encoder(Protocol):
 
     What it does with an input at test time is one view of an image, one reading of a caption. An encoder that sums
     over several says so in an attribute `test_view`, a `str`: it is part of the passport of its figures. So is
-    `preprocessing` of an image encoder, a `str` too: what of an image it sees at test time, and at which size.
+    `preprocessing`, a `str` that every image encoder has: what of an image it sees at test time, and at which size.
+    Without it, its figures share a passport with no other component's.
 
     An image encoder that reads the same pixels epoch after epoch may ask, in an attribute `stored_size`, an `int` or
     ``None``, that they are decoded once: `prepare` then gets every image with a shorter side of at most so many

@@ -155,7 +155,8 @@ class PerQuery(Protocol):
 class PerImage(Protocol):
     """An evaluator that says what each image adds to its figures.
 
-    The harness draws images anew, with what they add, and stores a 95 % interval of each such figure beside it.
+    The harness draws images anew, with what they add, and stores a 95 % interval of each such figure beside it,
+    within the `Scale` that the evaluator declares of it.
     """
 
     def by_image(

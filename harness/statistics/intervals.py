@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import ParameterError
+from harness.specs import Scale, declared_scale
 from harness.statistics.sample import KS, RECALLS, RSUM, Sample, one_gallery
 
 if TYPE_CHECKING:
@@ -68,15 +70,22 @@ def bootstrap(samples: Sequence[Sample], *, resamples: int = RESAMPLES, seed: in
 
 
 def ratio_bootstrap(
-    shares: Mapping[str, tuple[Floats, Floats]], *, resamples: int = RESAMPLES, seed: int = 0
+    shares: Mapping[str, tuple[Floats, Floats]],
+    *,
+    scales: Mapping[str, Scale] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> dict[str, Interval]:
     """Return the 95 % percentile interval of figures that are ratios of sums over images.
 
-    Images are drawn as in `bootstrap`, and so is the bound of a rate that is 0 or 1 in all images. Bounds are rounded
-    to the sixth decimal: sums of what is no whole number depend on their order.
+    Images are drawn as in `bootstrap`, and so is the bound of a rate that is 0 or 1 in all images. No bound lies beyond
+    an end of its figure's scale, which one of a linearised figure may pass. Bounds are rounded to the sixth decimal:
+    sums of what is no whole number depend on their order.
 
     Args:
         shares: figure -> (n,) sums and (n,) counts of each of n images, counts not negative. All are of one gallery.
+        scales: how figures are read, as their evaluator declares it: a rate is what lies in 0..1. A figure without
+            a scale is taken for a rate if no image adds less than 0 or more than it counts.
         resamples: 40 or more.
         seed: of the draw.
 
@@ -95,12 +104,15 @@ def ratio_bootstrap(
         values, queries = drawn[:, 2 * place], drawn[:, 2 * place + 1]
         # A draw of images that all lack queries says nothing.
         interval = _percentiles(values[queries > 0] / queries[queries > 0])
-        low, high, rest = interval.low, interval.high, TAIL ** (1 / max(1, int((counts > 0).sum())))
+        low, high = _ends(declared_scale(name, scales or {}), sums, counts)
+        found[name] = _clipped(interval, low, high)
+        if (low, high) != (0.0, 1.0):
+            continue
+        rest = TAIL ** (1 / max(1, int((counts > 0).sum())))
         if (sums == 0).all():
-            high = 1.0 - rest
+            found[name] = Interval(low=0.0, high=round(1.0 - rest, _DIGITS))
         elif (sums == counts).all():
-            low = rest
-        found[name] = Interval(low=round(low, _DIGITS), high=round(high, _DIGITS))
+            found[name] = Interval(low=round(rest, _DIGITS), high=1.0)
     return found
 
 
@@ -170,6 +182,21 @@ def _percentiles(values: Floats) -> Interval:
     ordered = np.sort(values)
     place = int((len(ordered) + 1) * TAIL) - 1
     return Interval(low=float(ordered[place]), high=float(ordered[-1 - place]))
+
+
+def _ends(scale: Scale | None, sums: Floats, counts: Floats) -> tuple[float, float]:
+    """Return what a figure cannot fall below and cannot exceed."""
+    if scale is None:
+        return (0.0, 1.0) if (sums >= 0).all() and (sums <= counts).all() else (-math.inf, math.inf)
+    low, high = (scale.worst, scale.best) if scale.better != "lower" else (scale.best, scale.worst)
+    return -math.inf if low is None else low, math.inf if high is None else high
+
+
+def _clipped(interval: Interval, low: float, high: float) -> Interval:
+    return Interval(
+        low=max(low, min(high, round(interval.low, _DIGITS))),
+        high=max(low, min(high, round(interval.high, _DIGITS))),
+    )
 
 
 def _widened(found: Mapping[str, Interval], images: int) -> dict[str, Interval]:

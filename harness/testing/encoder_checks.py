@@ -99,6 +99,20 @@ def shapes(subject: Subject, see: Witness) -> Iterator[Violation]:
                 yield see.violation("whole numbers by name", f"{name!r}: {count!r}")
 
 
+def told(subject: Subject, see: Witness) -> Iterator[Violation]:
+    """Read what it tells the passport of its figures."""
+    encoder = subject.fresh(training=False)
+    see.sample = "its attributes"
+    names = ["preprocessing"] if subject.modality == "image" else []
+    names += ["test_view"] if hasattr(encoder, "test_view") else []
+    for name in names:
+        found = getattr(encoder, name, None)
+        if not isinstance(found, str) or not found.strip():
+            yield see.violation(
+                f"a text as '{name}'", repr(found) if hasattr(encoder, name) else "no such attribute"
+            )
+
+
 def preparation(subject: Subject, see: Witness) -> Iterator[Violation]:
     """Prepare the same input twice."""
     import numpy as np

@@ -65,6 +65,11 @@ ENCODER_CHECKS: Mapping[str, Check[Subject]] = {
         where="prepare() for the shape of its tensors, forward() for padding, empty inputs and squeezed dimensions",
         run=encoder_checks.shapes,
     ),
+    "passport": Check(
+        summary="an image encoder tells what of an image it sees at test time, and at which size",
+        where="__init__(): self.preprocessing = 'centre square, 224 pixels'; test_view, where it is set",
+        run=encoder_checks.told,
+    ),
     "preparation": Check(
         summary="test inputs are always prepared alike, training views follow from torch's random state",
         where="prepare(): what it draws, from where, and what it changes in place",

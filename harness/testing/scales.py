@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from harness.specs import Scale
+from harness.specs import Scale, declared_scale
 
 _RATE = Scale(better="higher", best=1.0, worst=0.0, chance="gallery")
 _NAMES: tuple[tuple[re.Pattern[str], Scale], ...] = (
@@ -24,10 +24,8 @@ def scale_of(figure: str, declared: Mapping[str, Scale]) -> Scale | None:
     Args:
         declared: name, or prefix that ``*`` ends -> scale; the longest one that matches counts.
     """
-    patterns = [pattern for pattern in declared if matches(figure, [pattern])]
-    if patterns:
-        return declared[max(patterns, key=len)]
-    return next((scale for name, scale in _NAMES if name.fullmatch(figure)), None)
+    own = declared_scale(figure, declared)
+    return own or next((scale for name, scale in _NAMES if name.fullmatch(figure)), None)
 
 
 def matches(figure: str, patterns: Iterable[str]) -> bool:

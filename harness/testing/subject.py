@@ -178,7 +178,7 @@ class Subject:
                 folds = tuple(dict.fromkeys(watched.seen))
                 counted = per_query(self.name, self.evaluator, watched)
                 # What it tells of images must add up to its figures.
-                intervals(self.name, self.evaluator, watched, figures)
+                intervals(self.name, self.evaluator, watched, figures, self.scales)
             except HarnessError as error:
                 # `judge` raises this very class for what the evaluator did wrong; its own errors are of others.
                 return Answer(fault=str(error)) if type(error) is RunError else Answer(refusal=str(error))

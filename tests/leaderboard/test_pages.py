@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.leaderboard import Curve, History, Row, check, merge_rows, render, write, write_curves
-from harness.leaderboard.published import NONE, milestone_rows
+from harness.leaderboard.published import NONE
 
 Make = Callable[..., Row]
 HOSTILE = (
@@ -301,27 +301,3 @@ def test_another_tie_policy_is_another_protocol(folder: Path, make_row: Make) ->
     assert len(lines) == 2
     assert "They differ in figures of recall (" in page
     assert "recall 1 (policy: &#34;expected&#34;)" in page or 'recall 1 (policy: "expected")' in page
-
-
-def test_an_imported_method_stands_beside_its_published_row(folder: Path, make_row: Make) -> None:
-    published = next(
-        row for row in milestone_rows(folder / "published" / "milestones.csv", "flickr30k") if row.rsum.text
-    )
-    rows = [
-        make_row(
-            matrix="imported", dataset="flickr30k", title=published.method, labels={"dataset": "flickr30k"}
-        ),
-        make_row(
-            matrix="tables-flickr30k",
-            dataset="flickr30k",
-            variant="resnet50-two",
-            title="Ours again",
-            fingerprint="again",
-        ),
-    ]
-    merge_rows(folder / "results.jsonl", rows)
-    page = render(folder)["flickr30k.md"]
-    cells = [line for line in page.split("\n") if line.startswith("| **") and "| imported" in line]
-    expected = 232.5 - float(published.rsum.text)
-    assert f"{expected:+.1f}" in cells[0]
-    assert "| other split " in next(line for line in page.split("\n") if "**Ours again**" in line)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ParameterError, ScoreError
+from harness.specs import Scale
 from harness.statistics import (
     FIGURES,
     RECALLS,
@@ -182,3 +183,33 @@ def test_ratios_of_which_no_resample_differs_are_not_taken_for_certain() -> None
     assert (found["none"].low, found["none"].high) == (0.0, pytest.approx(1 - 0.025**0.001, abs=1e-6))
     # Images that nothing is asked of say nothing.
     assert found["few"].high == pytest.approx(1 - 0.025**0.02, abs=1e-6)
+
+
+TAU, RATE = Scale(better="higher", best=1.0, worst=-1.0), Scale(better="lower", best=0.0, worst=1.0)
+
+
+def test_the_bound_of_a_rate_is_not_that_of_a_correlation() -> None:
+    one, none = np.ones(50), np.zeros(50)
+    shares = {"tau": (none, one), "perfect": (one, one), "confusion": (none, one), "open": (none, one)}
+    scales = {"tau": TAU, "perf*": TAU, "confusion": RATE, "open": Scale(better="higher", worst=0.0)}
+    found = ratio_bootstrap(shares, scales=scales)
+    assert found["tau"] == found["open"] == Interval(low=0.0, high=0.0)
+    assert found["perfect"] == Interval(low=1.0, high=1.0)
+    assert found["confusion"] == Interval(low=0.0, high=round(1 - 0.025**0.02, 6))
+
+
+def test_no_bound_lies_beyond_an_end_of_the_scale() -> None:
+    sums = np.where(np.arange(50) % 5 == 0, -4.0, 2.2)
+    shares = {name: (sign * sums, np.ones(50)) for name, sign in (("up", 1.0), ("down", -1.0))}
+    free, held = ratio_bootstrap(shares), ratio_bootstrap(shares, scales={"*": TAU})
+    assert free["up"].high > 1.0
+    assert free["down"].low < -1.0
+    assert held["up"] == Interval(low=free["up"].low, high=1.0)
+    assert held["down"] == Interval(low=-1.0, high=free["down"].high)
+
+
+def test_an_undeclared_figure_is_a_rate_if_no_image_adds_more_than_it_counts() -> None:
+    one, none = np.ones(50), np.zeros(50)
+    found = ratio_bootstrap({"rate": (none, one), "rank": (2 * one, one)})
+    assert found["rate"].high > 0.0
+    assert found["rank"] == Interval(low=2.0, high=2.0)

@@ -150,6 +150,7 @@ class Image(nn.Module):
     """The mean of a grid of cells, a fixed map, and a trained one."""
 
     part: Any = Part
+    preprocessing = "16 pixels of a grid"
 
     def __init__(self):
         super().__init__()
@@ -215,6 +216,20 @@ class UnseededView(Image):
         return super().prepare(raw, training=training) + (random.random() if training else 0)
 
 
+class TellsNothing(Image):
+    def __init__(self):
+        super().__init__()
+        self.preprocessing = ""
+
+
+class TellsNumbers(Image):
+    preprocessing: Any = 224
+
+
+class SeveralViews(Honest):
+    test_view = 3
+
+
 def image(part: Any) -> Any:
     return type(part.__name__, (Image,), {"part": part})
 
@@ -227,6 +242,9 @@ CASES = [
     ("shapes", NanOfOneWord, "a caption of one word", "finite embeddings", "row 0"),
     ("shapes", Drafts, "draft()", "(5, 16)", "(5, 3)"),
     ("shapes", Reports, "report()", "whole numbers", "0.5"),
+    ("passport", TellsNothing, "its attributes", "a text as 'preprocessing'", "''"),
+    ("passport", TellsNumbers, "its attributes", "a text as 'preprocessing'", "224"),
+    ("passport", SeveralViews, "its attributes", "a text as 'test_view'", "3"),
     ("preparation", DrawsWords, "caption 'A black dog", "the same tensor", "another one"),
     ("preparation", ChangesRaw, "an image of 80 x 60 pixels", "the input as it was", "changed in place"),
     ("preparation", UnseededView, "an image of", "the same view for training", "another one"),
@@ -266,6 +284,15 @@ def test_the_check_catches_it(case: Any) -> None:
     assert {(v.kind, v.check, v.where) for v in violations} == {
         ("encoder", check, CONTRACTS["encoder"][check].where)
     }
+
+
+def test_an_image_encoder_that_does_not_tell_its_preprocessing_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(Image, "preprocessing")
+    (violation,) = check_encoder(Image(), modality="image")
+    assert (violation.check, violation.found) == ("passport", "no such attribute")
+    assert "self.preprocessing = " in violation.where
 
 
 def test_there_is_a_broken_encoder_for_every_check() -> None:

@@ -47,6 +47,8 @@ class Backbone:
 class Frozen(nn.Module):
     """A backbone whose output is cached where it is frozen, dropout, and a linear head."""
 
+    preprocessing = "all pixels"
+
     def __init__(self, *, dim: int, drift: str = "") -> None:
         super().__init__()
         self.backbone = nn.Linear(INPUTS, WIDTH, bias=False)
@@ -74,6 +76,8 @@ class Frozen(nn.Module):
 class Direct(nn.Module):
     """No frozen part; augments with noise, and drops features at random."""
 
+    preprocessing = "all pixels"
+
     def __init__(self, *, dim: int) -> None:
         super().__init__()
         self.top = nn.Linear(INPUTS, dim)
@@ -87,6 +91,8 @@ class Direct(nn.Module):
 
 class Stored(Direct):
     """Reads images that were decoded once, with a shorter side of `stored_size` pixels, and repeats them to 4 x 4."""
+
+    preprocessing = "all pixels, repeated to 4 x 4"
 
     def __init__(self, *, dim: int, stored_size: int | None = 2) -> None:
         super().__init__(dim=dim)
