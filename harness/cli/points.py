@@ -8,11 +8,6 @@ if TYPE_CHECKING:
     from harness.statistics import Interval
 
 
-def probability(p: float) -> str:
-    """Return a p-value as people write it."""
-    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}" if p < 0.995 else "p = 1"
-
-
 def points(value: float, figure: str) -> float:
     """Return a figure, or a difference of it, in points of a table: percent, or rSum as it is."""
     return value if figure == "rsum" else 100.0 * value

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.cli.console import out, plain, say, table
-from harness.cli.points import number, probability, signed, span, title_of
+from harness.cli.points import number, signed, span, title_of
+from harness.statistics import probability
 
 if TYPE_CHECKING:
     from harness.execute.ranked import RankedRun

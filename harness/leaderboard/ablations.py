@@ -13,7 +13,7 @@ from harness.leaderboard.groups import Group, grouped, passport_letters
 from harness.leaderboard.losses import STAGES, losses_design, main_effects, table_four
 from harness.leaderboard.markdown import escape
 from harness.leaderboard.matrices import crossed, matrix_sections
-from harness.leaderboard.paper import LOSSES, PaperTable, classes_of_paper, losses_of_paper
+from harness.leaderboard.paper import PaperTable, classes_of_paper, losses_of_paper
 from harness.leaderboard.provenance import how_measured
 from harness.leaderboard.ranks import Ranks
 from harness.leaderboard.rows import Row, natural
@@ -38,7 +38,7 @@ def ablations_page(rows: Sequence[Row], folder: Path, ranks: Ranks) -> list[str]
     for dataset in sorted({row.dataset for row in own}, key=natural):
         members = [row for row in own if row.dataset == dataset]
         groups = sorted(grouped(members), key=lambda group: [natural(label) for label in group.labels])
-        designs = _designs(groups, losses, classes)
+        designs = _designs(groups, losses, classes, ranks)
         sections.append(f"## {escape(members[0].dataset_title)}")
         for design, cells in designs:
             sections += _side_by_side(design, cells, groups)
@@ -77,14 +77,16 @@ def printed(folder: Path) -> int:
     return len(losses_of_paper(folder).rows) + len(classes_of_paper(folder).rows)
 
 
-def _designs(groups: Sequence[Group], losses: PaperTable, classes: PaperTable) -> list[tuple[Design, Cells]]:
+def _designs(
+    groups: Sequence[Group], losses: PaperTable, classes: PaperTable, ranks: Ranks
+) -> list[tuple[Design, Cells]]:
     """Return the paper's tables of which one dataset has more than the reference, and its part in them."""
     variants, found = sorted({group.variant for group in groups}), []
     if table_four(variants):
-        found.append((losses_design(losses), choose(groups, STAGES, EVALUATOR)))
+        found.append((losses_design(losses), choose(groups, STAGES, EVALUATOR, ranks)))
     if table_five(variants):
         own = [name for name in variants if share(name) is not None]
-        found.append((classes_design(classes, own), choose(groups, own, EVALUATOR)))
+        found.append((classes_design(classes, own), choose(groups, own, EVALUATOR, ranks)))
     return found
 
 
@@ -108,10 +110,12 @@ def _side_by_side(design: Design, cells: Cells, groups: Sequence[Group]) -> list
     else:
         sections += [measured, compared]
     sections += [f"{OTHER_PROTOCOL}."] if letters else []
-    sections += ["Does the paper's order hold, by rSum?", design.order(cells)]
-    if design.paper.file == LOSSES:
-        sections += main_effects(cells)
-    return [*sections, basis(cells)]
+    effects = cells.effects(design.asked())
+    sections += ["Does the paper's order hold, by rSum?", design.order(cells, effects)]
+    if design.contrasts:
+        sections += main_effects(cells, effects)
+    note = basis(cells, effects.values())
+    return [*sections, note] if note else sections
 
 
 _LEVELS = (

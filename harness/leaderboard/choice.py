@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from harness.leaderboard.ablations import MATRIX
 from harness.leaderboard.curves import Curve, owned
-from harness.leaderboard.effects import choose
+from harness.leaderboard.effects import chosen
 from harness.leaderboard.groups import Group, grouped, names
 from harness.leaderboard.losses import STAGES
 from harness.leaderboard.rows import Row
-from harness.leaderboard.tables import EVALUATOR
 
 MOST = 8
 """Curves that one picture holds."""
@@ -35,7 +34,7 @@ def choose_curves(rows: Sequence[Row], curves: Sequence[Curve]) -> Choice:
     """
     groups = grouped(rows)
     found = owned(groups, curves)
-    cells = choose(grouped(row for row in rows if row.matrix == MATRIX), tuple(STAGES), EVALUATOR).groups
+    cells = chosen(grouped(row for row in rows if row.matrix == MATRIX), STAGES)
     variants = {row.fingerprint: name for name, group in cells.items() for row in group.rows}
     of_paper = {variants[curve.run]: curve for _, curve in found if curve.run in variants}
     if len(of_paper) > 1:

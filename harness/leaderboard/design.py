@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from harness.leaderboard.effects import Cells, signed
+from harness.leaderboard.effects import Cells, Effect, Weights, signed
 from harness.leaderboard.groups import Group, mark
 from harness.leaderboard.markdown import escape, pipe_table
 from harness.leaderboard.paper import CERTAINTY, NOT_PRINTED, PaperTable
@@ -23,6 +23,16 @@ class Pair:
     less: str
     text: str
 
+    @property
+    def name(self) -> str:
+        """The claim as a key: texts of two pairs may be the same."""
+        return f"{self.more} above {self.less}"
+
+    @property
+    def weights(self) -> Weights:
+        """The difference as a contrast."""
+        return {self.more: 1.0, self.less: -1.0}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
@@ -33,6 +43,7 @@ class Design:
         rows: variant -> what stands in these columns.
         printed: recalls that the paper gives.
         pairs: its claims.
+        contrasts: further differences by name, such as main effects.
     """
 
     title: str
@@ -41,6 +52,11 @@ class Design:
     printed: tuple[str, ...]
     pairs: tuple[Pair, ...]
     paper: PaperTable
+    contrasts: Mapping[str, Weights] = field(default_factory=dict)
+
+    def asked(self) -> dict[str, Weights]:
+        """Return all that is tested, by name: the claims and the contrasts."""
+        return {pair.name: pair.weights for pair in self.pairs} | dict(self.contrasts)
 
     def published(self) -> str:
         """Render what the paper prints, and nothing measured."""
@@ -57,9 +73,11 @@ class Design:
         header += [f"measured: {_title(MEASURED[0])}", *map(_title, MEASURED[1:]), "rSum", "seeds"]
         return pipe_table(header, rows, figures=self._figures(rows))
 
-    def order(self, cells: Cells) -> str:
-        """Say of each claim whether it holds, as a list of sentences."""
-        return "\n".join(f"- {_sentence(pair, cells, self.paper)}" for pair in self.pairs)
+    def order(self, cells: Cells, effects: Mapping[str, Effect]) -> str:
+        """Say of each claim whether it holds, as a list of sentences; `effects` are the answers to `asked`."""
+        return "\n".join(
+            f"- {_sentence(pair, cells, effects.get(pair.name), self.paper)}" for pair in self.pairs
+        )
 
     def _columns(self, prefix: str) -> list[str]:
         first, *others = map(_title, self.printed)
@@ -98,12 +116,10 @@ def _measured(group: Group | None, evaluator: str, letters: Mapping[str, str]) -
     ]
 
 
-def _sentence(pair: Pair, cells: Cells, paper: PaperTable) -> str:
+def _sentence(pair: Pair, cells: Cells, effect: Effect | None, paper: PaperTable) -> str:
     change = paper.difference(pair.more, pair.less)
     published = f" Published: {change} in R@1 (i2t and t2i)." if change else ""
-    lacking = cells.lacking((pair.more, pair.less))
-    if lacking:
-        return f"{pair.text}: **cannot be told**, {lacking}.{published}"
-    effect = cells.effect({pair.more: 1.0, pair.less: -1.0})
-    interval = f" ({effect.interval})" if effect.interval else " (no interval)"
-    return f"{pair.text}: **{effect.verdict}**, {signed(effect.difference)} rSum{interval}.{published}"
+    if effect is None:
+        return f"{pair.text}: **cannot be told**, {cells.lacking((pair.more, pair.less))}.{published}"
+    told = f"{effect.interval}; {effect.probability}" if effect.interval else "no interval"
+    return f"{pair.text}: **{effect.verdict}{effect.scope}**, {signed(effect.difference)} rSum ({told}).{published}"

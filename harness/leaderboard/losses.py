@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from harness.leaderboard.design import Design, Pair
-from harness.leaderboard.effects import Cells, signed
+from harness.leaderboard.effects import Cells, Effect, Weights, bare_probability, signed
 from harness.leaderboard.markdown import pipe_table
 from harness.leaderboard.paper import PaperTable
 from harness.leaderboard.published import NONE
@@ -37,6 +37,7 @@ def losses_design(paper: PaperTable) -> Design:
             Pair(more="full", less="ranking-two", text="Stage II: both above ranking"),
         ),
         paper=paper,
+        contrasts=EFFECTS,
     )
 
 
@@ -50,7 +51,7 @@ def _contrast(more: str, less: str, stages: Mapping[str, float]) -> dict[str, fl
     return {_CELL[loss, stage]: side * weight for loss, side in sides for stage, weight in stages.items()}
 
 
-EFFECTS: Mapping[str, Mapping[str, float]] = {
+EFFECTS: Mapping[str, Weights] = {
     "Stage: II less I, mean over the losses": {
         _CELL[loss, stage]: side / len(_LOSSES) for loss in _LOSSES for stage, side in _GAIN.items()
     },
@@ -65,21 +66,28 @@ EFFECTS: Mapping[str, Mapping[str, float]] = {
 """Name -> weight of each cell."""
 
 
-def main_effects(cells: Cells) -> list[str]:
+def main_effects(cells: Cells, effects: Mapping[str, Effect]) -> list[str]:
     """Render main effects and interaction on rSum with their intervals, or say why there are none."""
-    rows, lacking = [], {name: cells.lacking(weights) for name, weights in EFFECTS.items()}
-    if all(lacking.values()):
+    if not EFFECTS.keys() & effects.keys():
         return [f"Main effects of loss and stage need cells of both stages: {cells.lacking(STAGES)}."]
-    for name, weights in EFFECTS.items():
-        if lacking[name]:
-            rows.append((name, NONE, f"{NONE} ({lacking[name]})"))
-        else:
-            effect = cells.effect(weights)
-            rows.append((name, signed(effect.difference), effect.interval or NONE))
     return [
         "Main effects on rSum:",
-        pipe_table(("Effect", "difference", "95 % interval"), rows, figures=(1, 2)),
+        pipe_table(
+            ("Effect", "difference", "95 % interval", "p (Holm)"),
+            [
+                (name, *_effect(effects[name]))
+                if name in effects
+                else (name, NONE, f"{NONE} ({cells.lacking(weights)})", NONE)
+                for name, weights in EFFECTS.items()
+            ],
+            figures=(1, 2, 3),
+        ),
     ]
+
+
+def _effect(effect: Effect) -> tuple[str, str, str]:
+    probability = NONE if effect.adjusted is None else bare_probability(effect.adjusted)
+    return signed(effect.difference), effect.interval or NONE, probability
 
 
 def table_four(variants: Iterable[str]) -> bool:

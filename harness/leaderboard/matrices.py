@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.leaderboard.effects import signed
+from harness.leaderboard.effects import bare_probability, signed
 from harness.leaderboard.groups import Group, mark, passport_letters, protocol_notes
 from harness.leaderboard.markdown import escape, pipe_table
 from harness.leaderboard.published import NONE
@@ -21,7 +21,7 @@ from harness.leaderboard.tables import (
     training,
 )
 from harness.leaderboard.uncertainty import Uncertainty
-from harness.statistics import Cell, attribution
+from harness.statistics import Cell, attribution, holm
 
 _COMMON = ("dataset", "seed")
 _FIGURES = ("i2t R@1", "t2i R@1", "rSum", "95 %", "group", "seeds", "epochs", "parameters", "training")
@@ -77,20 +77,22 @@ def _effects(groups: Sequence[Group], axes: Sequence[str], certain: Uncertainty)
             for group, own in zip(groups, samples, strict=True)
         ]
     )
+    adjusted = holm([effect.effect.p_value for effect in found])
     lines = [
         [
             escape(effect.axis),
             f"{escape(effect.label)} in place of {escape(effect.reference)}",
             signed(effect.effect.difference),
             f"{signed(effect.effect.interval.low)} to {signed(effect.effect.interval.high)}",
+            bare_probability(p),
         ]
-        for effect in found
+        for effect, p in zip(found, adjusted, strict=True)
     ]
     if not lines:
         return []
     over = "images and seeds" if found[0].effect.over_seeds else "images alone: one seed a cell"
     return [
-        f"What each choice does to rSum, the others as they are (least squares over the cells; 95 % interval over "
-        f"{over}):",
-        pipe_table(["axis", "choice", "Δ rSum", "95 %"], lines, figures=(2,)),
+        f"What each choice does to rSum, the others as they are (least squares over the cells; 95 % interval, "
+        f"each by itself, over {over}; p corrected for {len(lines)} effects):",
+        pipe_table(["axis", "choice", "Δ rSum", "95 %", "p (Holm)"], lines, figures=(2, 4)),
     ]

@@ -40,6 +40,14 @@ class Tested:
     over_seeds: bool
 
 
+def samples_of(group: Group, evaluator: str, ranks: Ranks) -> Samples:
+    """Return the ranks of a group, one sample a seed; none where those of a seed were not kept."""
+    found = [ranks.sample(row, evaluator) for row in group.rows]
+    kept = [sample for sample in found if sample is not None]
+    # No mean leaves a seed out.
+    return kept if len(kept) == len(found) else ()
+
+
 class Uncertainty:
     """Intervals and letters of the groups of one table.
 
@@ -50,7 +58,7 @@ class Uncertainty:
     """
 
     def __init__(self, groups: Sequence[Group], evaluator: str, ranks: Ranks) -> None:
-        self._samples = {id(group): _samples(group, evaluator, ranks) for group in groups}
+        self._samples = {id(group): samples_of(group, evaluator, ranks) for group in groups}
         self._found: dict[int, Certainty] = {}
         self._tested: dict[frozenset[int], Tested] = {}
         self.pairs = 0
@@ -92,13 +100,6 @@ class Uncertainty:
             self._found[id(group)] = Certainty(
                 interval=bootstrap(samples[str(place)])[RSUM], letters=marks.get(str(place), "")
             )
-
-
-def _samples(group: Group, evaluator: str, ranks: Ranks) -> Samples:
-    found = [ranks.sample(row, evaluator) for row in group.rows]
-    kept = [sample for sample in found if sample is not None]
-    # No mean leaves a seed out.
-    return kept if len(kept) == len(found) else ()
 
 
 def _question(group: Group, evaluator: str) -> tuple[str, ...]:

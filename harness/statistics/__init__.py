@@ -2,7 +2,15 @@
 
 from harness.statistics.comparison import ALPHA, Comparison, compare
 from harness.statistics.decided import Decided, Win, decided
-from harness.statistics.effects import Cell, Contrast, MainEffect, attribution, contrast, contrasts
+from harness.statistics.effects import (
+    Cell,
+    Contrast,
+    MainEffect,
+    attribution,
+    contrast,
+    contrasts,
+    seed_contrast,
+)
 from harness.statistics.intervals import RESAMPLES, Interval, bootstrap, paired_bootstrap, ratio_bootstrap
 from harness.statistics.multiple import holm, letters
 from harness.statistics.sample import FIGURES, RECALLS, RSUM, Sample, same_ranks, samples
@@ -18,6 +26,7 @@ from harness.statistics.sizing import (
     seed_sd,
     seeds_needed,
 )
+from harness.statistics.student import probability, seed_variance
 
 __all__ = [
     "ALPHA",
@@ -50,9 +59,12 @@ __all__ = [
     "paired_sd",
     "power",
     "power_of",
+    "probability",
     "ratio_bootstrap",
     "same_ranks",
     "samples",
+    "seed_contrast",
     "seed_sd",
+    "seed_variance",
     "seeds_needed",
 ]

@@ -10,7 +10,7 @@ from harness.errors import ParameterError, ScoreError
 from harness.statistics.contributions import Contributions, contributions
 from harness.statistics.intervals import Interval
 from harness.statistics.sample import RSUM, Sample, one_gallery
-from harness.statistics.student import combined
+from harness.statistics.student import combined, seed_variance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,8 @@ class Contrast:
         interval: 95 %, of Student's t.
         p_value: two-sided, of the hypothesis that it is 0.
         se: standard error; `df`: its degrees of freedom.
-        over_seeds: whether the variance between seeds is counted, beside that between images.
+        over_seeds: whether the variance between seeds is counted.
+        over_images: whether that between images is.
     """
 
     difference: float
@@ -39,6 +40,7 @@ class Contrast:
     se: float
     df: float
     over_seeds: bool
+    over_images: bool = True
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -85,13 +87,41 @@ def contrasts(
     methods: Mapping[str, Sequence[Sample]], weights: Sequence[Mapping[str, float]], *, figure: str = RSUM
 ) -> list[Contrast]:
     """Return several contrasts over the same methods, each as `contrast` does; args and errors are its own."""
-    strange = sorted({name for wanted in weights for name in wanted} - methods.keys())
-    if strange:
-        raise ParameterError(f"contrast: there is no method {strange[0]!r}")
-    if not all(any(wanted.values()) for wanted in weights):
-        raise ParameterError("contrast: all weights are 0")
+    _check(methods, weights)
     found = _contributions(list(methods.values()), figure)
     return [_contrast(found, [wanted.get(name, 0.0) for name in methods]) for wanted in weights]
+
+
+def seed_contrast(methods: Mapping[str, Sequence[float]], weights: Mapping[str, float]) -> Contrast | None:
+    """Return a contrast over seeds alone, for figures without ranks; ``None`` where no method has two seeds.
+
+    It is as the part of `contrast` that concerns seeds, and says nothing of other test images.
+
+    Args:
+        methods: the figure, one value a seed.
+        weights: by the names of methods; the others weigh 0.
+
+    Raises:
+        ParameterError: if a weight is of no method, or all are 0.
+    """
+    import numpy as np
+
+    _check(methods, [weights])
+    listed = [weights.get(name, 0.0) for name in methods]
+    terms = _seed_terms(list(methods.values()), listed)
+    if not terms:
+        return None
+    error = combined(terms)
+    difference = sum(w * float(np.mean(seeds)) for w, seeds in zip(listed, methods.values(), strict=True))
+    return Contrast(
+        difference=difference,
+        interval=error.interval(difference),
+        p_value=error.probability(difference),
+        se=error.se,
+        df=error.df,
+        over_seeds=True,
+        over_images=False,
+    )
 
 
 def attribution(
@@ -137,6 +167,14 @@ def attribution(
     ]
 
 
+def _check(methods: Mapping[str, object], weights: Sequence[Mapping[str, float]]) -> None:
+    strange = sorted({name for wanted in weights for name in wanted} - methods.keys())
+    if strange:
+        raise ParameterError(f"contrast: there is no method {strange[0]!r}")
+    if not all(any(wanted.values()) for wanted in weights):
+        raise ParameterError("contrast: all weights are 0")
+
+
 def _contributions(methods: Sequence[Sequence[Sample]], figure: str) -> list[Contributions]:
     if not methods or not all(methods):
         raise ScoreError("an effect needs ranks of every cell")
@@ -155,13 +193,8 @@ def _contrast(found: Sequence[Contributions], weights: Sequence[float]) -> Contr
     images = np.sum([weight * part.images for weight, part in pairs if weight], axis=0)
     hits = np.sum([weight * part.hits for weight, part in pairs if weight], axis=0)
     differing = int((abs(hits) > _TOLERANCE).any(axis=1).sum())
-    terms = [(float(np.var(images, ddof=1)) / len(images), float(len(images) - 1))]
-    df = sum(len(part.seeds) - 1 for part in found)
-    if df:
-        several = [part for part in found if len(part.seeds) > 1]
-        pooled = sum((len(part.seeds) - 1) * part.seed_variance for part in several) / df
-        terms.append((pooled * sum(w * w / len(part.seeds) for w, part in pairs), float(df)))
-    error = combined(terms)
+    seeds = _seed_terms([part.seeds for part in found], weights)
+    error = combined([(float(np.var(images, ddof=1)) / len(images), float(len(images) - 1)), *seeds])
     difference = float(sum(weight * part.value for weight, part in pairs))
     return Contrast(
         difference=difference,
@@ -169,8 +202,15 @@ def _contrast(found: Sequence[Contributions], weights: Sequence[float]) -> Contr
         p_value=min(1.0, max(error.probability(difference), 2.0 ** (1 - differing))),
         se=error.se,
         df=error.df,
-        over_seeds=df > 0,
+        over_seeds=bool(seeds),
     )
+
+
+def _seed_terms(seeds: Sequence[Sequence[float]], weights: Sequence[float]) -> list[tuple[float, float]]:
+    """Return what seeds add to the variance of a contrast, with its degrees of freedom; none if no method has two."""
+    variance, df = seed_variance(seeds)
+    factor = sum(w * w / len(own) for w, own in zip(weights, seeds, strict=True))
+    return [(variance * factor, float(df))] if df else []
 
 
 def _axes(cells: Sequence[Cell], reference: dict[str, str]) -> dict[str, list[str]]:

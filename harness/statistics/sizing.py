@@ -10,6 +10,7 @@ from harness.errors import ParameterError
 from harness.statistics.comparison import ALPHA
 from harness.statistics.contributions import contributions
 from harness.statistics.sample import RSUM, Sample, one_gallery
+from harness.statistics.student import seed_variance
 
 POWER = 0.8
 
@@ -74,11 +75,8 @@ def paired_sd(a: Sequence[Sample], b: Sequence[Sample], *, figure: str = RSUM) -
 
 def seed_sd(methods: Sequence[Sequence[Sample]], *, figure: str = RSUM) -> float | None:
     """Return the standard deviation between seeds, pooled over methods; ``None`` where none has two."""
-    import numpy as np
-
-    values = [[sample.figures()[figure] for sample in samples] for samples in methods if len(samples) > 1]
-    df = sum(len(seeds) - 1 for seeds in values)
-    return math.sqrt(sum(float(np.var(s, ddof=1)) * (len(s) - 1) for s in values) / df) if df else None
+    variance, df = seed_variance([[sample.figures()[figure] for sample in samples] for samples in methods])
+    return math.sqrt(variance) if df else None
 
 
 def binomial_sd(recall: float, *, captions: float = 1.0, icc: float = 0.0, correlation: float = 0.0) -> float:

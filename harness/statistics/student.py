@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.statistics.intervals import TAIL, Interval
@@ -47,13 +47,18 @@ def combined(terms: Iterable[tuple[float, float]]) -> Error:
     return Error(se=math.sqrt(total), df=df)
 
 
-def central_quantile(level: float, df: float) -> float:
-    """Return the t whose interval [-t, t] holds `level` of the distribution: 2.447 for 0.95 and 6.
+def seed_variance(methods: Iterable[Sequence[float]]) -> tuple[float, int]:
+    """Return the variance between seeds, pooled over methods of one value a seed, and its degrees of freedom.
 
-    Args:
-        level: 0 < level < 1.
-        df: degrees of freedom, above 0.
+    Each method counts with its seeds less one; both are 0 where no method has two.
     """
-    from scipy.special import stdtrit
+    import numpy as np
 
-    return float(stdtrit(df, (1.0 + level) / 2.0))
+    several = [seeds for seeds in methods if len(seeds) > 1]
+    df = sum(len(seeds) - 1 for seeds in several)
+    return (sum((len(s) - 1) * float(np.var(s, ddof=1)) for s in several) / df if df else 0.0), df
+
+
+def probability(p: float) -> str:
+    """Return a p-value as people write it."""
+    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}" if p < 0.995 else "p = 1"

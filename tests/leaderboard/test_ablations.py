@@ -115,27 +115,33 @@ def test_published_and_measured_stand_in_one_row(folder: Path, six: list[Row]) -
 
 def test_the_order_is_judged_from_rows(folder: Path, six: list[Row]) -> None:
     text = section(page(folder, six), "Losses and stages")
-    # Six cells of two seeds, sd 600 * 0.002 / sqrt(2): t(6) sd = 2.4469 * 0.8485 = 2.08 for a difference.
+    # No ranks. Six cells of two seeds, sd 600 * 0.002 / sqrt(2): t(6) sd = 2.4469 * 0.8485 = 2.08 for a difference.
+    # That of -6.0 has p = 0.0004, the sixth of ten: Holm makes it five times as large.
     lines = [line for line in text.split("\n") if line.startswith("- Stage")]
     assert lines == [
-        "- Stage I: instance above ranking: **holds**, +30.0 rSum (+27.9 to +32.1). "
-        "Published: +33.8 and +23.3 in R@1 (i2t and t2i).",
-        "- Stage I: instance above both: **cannot be told**, 0.0 rSum (-2.1 to +2.1). "
-        "Published: +2.3 and +4.1 in R@1 (i2t and t2i).",
-        "- Stage II: both above instance: **does not hold**, -6.0 rSum (-8.1 to -3.9). "
-        "Published: +4.9 and +4.8 in R@1 (i2t and t2i).",
-        "- Stage II: both above ranking: **holds**, +18.0 rSum (+15.9 to +20.1). "
-        "Published: +7.9 and +10.7 in R@1 (i2t and t2i).",
+        "- Stage I: instance above ranking: **holds on these images**, +30.0 rSum (+27.9 to +32.1 over seeds "
+        "alone; p < 0.0001). Published: +33.8 and +23.3 in R@1 (i2t and t2i).",
+        "- Stage I: instance above both: **cannot be told**, 0.0 rSum (-2.1 to +2.1 over seeds alone; "
+        "p = 1). Published: +2.3 and +4.1 in R@1 (i2t and t2i).",
+        "- Stage II: both above instance: **does not hold on these images**, -6.0 rSum (-8.1 to -3.9 over seeds "
+        "alone; p = 0.002). Published: +4.9 and +4.8 in R@1 (i2t and t2i).",
+        "- Stage II: both above ranking: **holds on these images**, +18.0 rSum (+15.9 to +20.1 over seeds "
+        "alone; p < 0.0001). Published: +7.9 and +10.7 in R@1 (i2t and t2i).",
     ]
     effects = {row[0]: row[1:] for row in table(text, "Effect")}
     assert effects["Stage: II less I, mean over the losses"][0] == "+30.0"
-    assert effects["Loss: instance less ranking, mean over the stages"] == ["+27.0", "+25.5 to +28.5"]
+    assert effects["Loss: instance less ranking, mean over the stages"] == [
+        "+27.0",
+        "+25.5 to +28.5 over seeds alone",
+        "< 0.0001",
+    ]
     assert effects["Interaction: both less instance, in Stage II less that in Stage I"] == [
         "-6.0",
-        "-8.9 to -3.1",
+        "-8.9 to -3.1 over seeds alone",
+        "0.0098",
     ]
-    assert "with 6 degrees of freedom" in text
-    assert "(standard deviation 0.8)" in text
+    assert ", 6 degrees of freedom" in text
+    assert "standard deviation 0.8, 6 degrees" in text
 
 
 def test_the_paper_has_every_pair_in_the_order_that_is_asked(folder: Path) -> None:
@@ -148,7 +154,7 @@ def test_one_seed_gives_no_interval_and_says_why(folder: Path, six: list[Row]) -
     text = section(page(folder, [row for row in six if row.seed == 0]), "Losses and stages")
     assert "instance above ranking: **cannot be told**, +30.0 rSum (no interval)." in text
     assert {row[2] for row in table(text, "Effect")} == {"–"}
-    assert "No interval is given: with one seed a cell" in text
+    assert "No interval is given: ranks were not kept, and with one seed a cell" in text
     assert "Student" not in text
 
 
@@ -161,9 +167,9 @@ def test_a_row_that_was_not_run_is_a_dash(folder: Path, six: list[Row]) -> None:
     assert row[7:] == ["–"] * 6
     assert "both above ranking: **cannot be told**, `ranking-two` not run. Published:" in text
     effects = {row[0]: row[1:] for row in table(text, "Effect")}
-    assert effects["Stage: II less I, mean over the losses"] == ["–", "– (`ranking-two` not run)"]
+    assert effects["Stage: II less I, mean over the losses"] == ["–", "– (`ranking-two` not run)", "–"]
     assert effects["Loss: both less instance, mean over the stages"][0] == "-3.0"
-    assert "with 5 degrees of freedom" in text
+    assert ", 5 degrees of freedom" in text
     one = section(
         page(folder, [r for r in six if r.labels["variant"] in ("ranking", "both")]), "Losses and stages"
     )
@@ -187,12 +193,12 @@ def test_more_classes_against_fewer(folder: Path, make_row: Make) -> None:
         line.split(" rSum")[0] for line in text.split("\n") if line.startswith("- ") and "above" in line
     ]
     assert verdicts == [
-        "- 8.8 % above 2.6 %: **holds**, +30.0",
-        "- 50 % above 8.8 %: **holds**, +36.0",
-        "- 100 % (instance loss) above 50 %: **does not hold**, -6.0",
-        "- 100 % (instance loss) above 8.8 %: **holds**, +30.0",
+        "- 8.8 % above 2.6 %: **holds on these images**, +30.0",
+        "- 50 % above 8.8 %: **holds on these images**, +36.0",
+        "- 100 % (instance loss) above 50 %: **does not hold on these images**, -6.0",
+        "- 100 % (instance loss) above 8.8 %: **holds on these images**, +30.0",
     ]
-    assert "with 4 degrees of freedom" in text
+    assert ", 4 degrees of freedom" in text
 
 
 @pytest.mark.parametrize(
@@ -249,7 +255,7 @@ def test_protocols_carry_letters_where_a_table_has_two(folder: Path, six: list[R
 def test_without_published_files_the_layout_stays(tmp_path: Path, six: list[Row]) -> None:
     text = page(tmp_path, six)
     assert [(row[0], row[1]) for row in table(text, "Loss")] == list(STAGES.values())
-    assert "instance above ranking: **holds**, +30.0 rSum (+27.9 to +32.1).\n" in text
+    assert "**holds on these images**, +30.0 rSum (+27.9 to +32.1 over seeds alone; p < 0.0001).\n" in text
     assert "Published" not in text
     assert "two sides" not in text
     assert printed(tmp_path / "published") == 0

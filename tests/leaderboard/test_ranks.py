@@ -14,7 +14,7 @@ from harness.leaderboard import Ranks, Row, check, merge_rows, render, write
 from harness.leaderboard.groups import grouped
 from harness.leaderboard.uncertainty import Uncertainty
 from harness.queries import Queries, read_queries, write_queries
-from harness.statistics import RSUM, Sample, bootstrap
+from harness.statistics import RSUM, Sample, bootstrap, holm, probability
 
 Make = Callable[..., Row]
 
@@ -197,6 +197,35 @@ def test_a_matrix_of_two_choices_shows_its_effects(folder: Path, measured: Make)
     assert effect == pytest.approx(100 * (means["from-one"] - means["alone"]), abs=0.051)
     low, high = (float(part) for part in _split(line)[3].split(" to "))
     assert 0 < low < effect < high
+    assert _split(line)[4] == "< 0.0001"
+    assert "p corrected for 2 effects" in page
+
+
+def test_a_verdict_and_the_letters_come_from_one_test(folder: Path, measured: Make) -> None:
+    levels = {"ranking": 9.0, "instance": 2.0, "both": 2.2}
+    rows = [
+        measured(level, luck=seed, variant=variant, title=variant, seed=seed)
+        for variant, level in levels.items()
+        for seed in (0, 1)
+    ]
+    merge_rows(folder / "results.jsonl", rows)
+    pages = render(folder)
+    groups = {group.variant: group for group in grouped(rows)}
+    certain = Uncertainty(list(groups.values()), "recall", Ranks(folder))
+    verdicts = {"ranking": "holds", "both": "cannot be told"}
+    # Two claims can be answered, and so can no main effect.
+    alone = {less: certain.between(groups["instance"], groups[less]) for less in verdicts}
+    adjusted = holm([found.p_value for found in alone.values() if found])
+    for (less, verdict), p in zip(verdicts.items(), adjusted, strict=True):
+        line = next(
+            line for line in pages["ablations.md"].split("\n") if f"Stage I: instance above {less}:" in line
+        )
+        assert f"**{verdict}**" in line
+        assert f"; {probability(p)})" in line
+    letters = {name: set(certain.of(group).letters) for name, group in groups.items()}
+    assert letters["instance"] & letters["both"]
+    assert not letters["instance"] & letters["ranking"]
+    assert "corrected for the 2 differences of this section" in pages["ablations.md"]
 
 
 def _cells(page: str, method: str) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ParameterError, ScoreError
-from harness.statistics import Cell, Sample, attribution, compare, contrast
+from harness.statistics import Cell, Sample, attribution, compare, contrast, seed_contrast
 
 
 def rsum(samples: list[Sample]) -> float:
@@ -154,3 +154,20 @@ def test_what_is_no_matrix_is_refused(world: Any) -> None:
         contrast({"a": sample}, {"c": 1.0})
     with pytest.raises(ParameterError, match="all weights are 0"):
         contrast({"a": sample}, {})
+
+
+def test_seeds_alone_are_the_part_of_seeds(world: Any) -> None:
+    methods = {
+        name: [world(1).sample(90, run=10 * n + r) for r in range(n)] for n, name in enumerate("abc", 1)
+    }
+    weights = {"a": 1.0, "c": -1.0}
+    values = {name: [sample.figures()["rsum"] for sample in samples] for name, samples in methods.items()}
+    seeds, both = seed_contrast(values, weights), contrast(methods, weights)
+    assert seeds is not None
+    lone = compare(methods["a"], methods["c"])  # of one seed on one side: images alone
+    assert both.se**2 == pytest.approx(lone.se**2 + seeds.se**2)
+    assert seeds.difference == pytest.approx(both.difference)
+    assert (seeds.df, seeds.over_seeds, seeds.over_images, both.over_images) == (3, True, False, True)
+    assert seed_contrast({"a": [1.0], "b": [2.0]}, {"a": 1.0, "b": -1.0}) is None
+    with pytest.raises(ParameterError, match="no method 'x'"):
+        seed_contrast(values, {"x": 1.0})
