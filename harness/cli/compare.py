@@ -73,7 +73,7 @@ def compare(
     from harness.cli.verdict import print_figures, print_runs, print_verdict
     from harness.cli.wins import print_wins
     from harness.errors import InputError
-    from harness.execute.compared import Asked, one_question
+    from harness.execute.compared import Asked, one_question, scored_elsewhere
     from harness.statistics import compare as test
     from harness.statistics import decided
     from harness.statistics.sample import known
@@ -90,6 +90,8 @@ def compare(
     if parts := one_question([*sides[0], *sides[1]], evaluator):
         told = " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
         say(f"the runs differ in their {told}: a difference may come from there", style="yellow")
+    if note := scored_elsewhere([*sides[0], *sides[1]]):
+        say(note, style="yellow")
     _warn_of_mixtures(runs, sides)
     samples = [[run.sample for run in side] for side in sides]
     found = test(*samples, figure=figure)

@@ -82,7 +82,7 @@ def _of_runs(
 ) -> list[Spread]:
     from harness.cli.compare import sides_of
     from harness.errors import InputError
-    from harness.execute.compared import one_question
+    from harness.execute.compared import one_question, scored_elsewhere
     from harness.execute.spreads import galleries, question, spread
 
     if len(arguments) != 2:
@@ -93,6 +93,8 @@ def _of_runs(
     runs = all_runs(place(home).home, registry_file)
     a, b = ([runs.read(run) for run in side] for side in sides_of(runs, *arguments, seeds=seeds))
     one_question([*a, *b])
+    if note := scored_elsewhere([*a, *b]):
+        say(note, style="yellow")
     measured, _ = galleries(runs)
     gallery = next((each for each in measured if question(each[0][0]) == question(a[0])), [a, b])
     found = spread([a, b], figure, gallery)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import DataError, InputError
+from harness.execute.imported import OWN_COUNTED, OWN_RANKED
 from harness.execute.ranked import RankedRun
-from harness.passport import SAME_TRUTH, differing
+from harness.passport import SAME_TRUTH, SCORES, differing
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -19,21 +20,25 @@ if TYPE_CHECKING:
 def one_question(runs: Sequence[RankedRun], evaluator: str | None = None) -> list[str]:
     """Check that runs were asked the same; return the parts in which their passports differ all the same.
 
-    Those say what of an input the answer was made from: a test view, a preprocessing.
+    Those say what of an input the answer was made from: a test view, a preprocessing. Ranks of the same gallery are
+    paired query by query whatever scored them, so that the scores of imported ranks may be the method's own; see
+    `scored_elsewhere`.
 
     Raises:
         InputError: names two runs of different galleries, pixels or scores, or whose passports differ and do not
             say in what; or that `evaluator` judged with another revision or other parameters.
     """
-    first = runs[0]
+    # Not an import of ranks, which goes with any scores: the others must be of one kind among themselves.
+    first = next((run for run in runs if not _own_scores(run)), runs[0])
     if evaluator is not None:
         _one_evaluator(runs, evaluator)
-    for other in runs[1:]:
+    for other in runs:
         if first.passport == other.passport and _same_ids(first, other):
             continue
         both = first.protocol and other.protocol
         parts = differing([first.protocol, other.protocol]) if both else list(SAME_TRUTH)
-        unlike = [part for part in parts if part in SAME_TRUTH]
+        own = any(_own_scores(run) for run in (first, other))
+        unlike = [part for part in parts if part in SAME_TRUTH and not (own and part == SCORES)]
         if unlike or not _same_ids(first, other):
             told = [
                 f"{run.fingerprint} ({run.dataset}, passport {run.table_passport})" for run in (first, other)
@@ -43,6 +48,24 @@ def one_question(runs: Sequence[RankedRun], evaluator: str | None = None) -> lis
                 hint="harness show RUN prints the gallery and the passport of a run.",
             )
     return differing(run.protocol for run in runs)
+
+
+def scored_elsewhere(runs: Sequence[RankedRun]) -> str:
+    """Say of which runs ranks alone were imported; empty where of none.
+
+    Args:
+        runs: paired with each other.
+    """
+    names = [run.fingerprint for run in runs if _own_scores(run)]
+    if not names or len({run.protocol.get(SCORES) for run in runs}) == 1:
+        return ""
+    ties = any(run.protocol[SCORES] == OWN_RANKED for run in runs if _own_scores(run))
+    unknown = "scores and how ties count are" if ties else "scores are"
+    return f"only ranks were imported of {', '.join(names)}: their {unknown} not known"
+
+
+def _own_scores(run: RankedRun) -> bool:
+    return run.protocol.get(SCORES) in (OWN_COUNTED, OWN_RANKED)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -112,6 +112,17 @@ def test_an_import_is_scored_shown_compared_published_and_exported(
     assert code == 0, err
     assert json.loads(out)["test"]["difference"] == 0.0
 
+    only = Path(command.environment["HARNESS_HOME"]) / "runs" / told["run"] / "ranks.parquet"
+    ranks = ("import", str(only), "--as", "Ranks", "--dataset", "toys", "--json", "--no-leaderboard")
+    code, out, err = invoke(*ranks)
+    assert code == 0, err
+    paired = json.loads(out)["run"]
+    code, out, err = invoke("compare", told["run"], paired)
+    assert code == 0, err
+    assert "differ in their scores" in err
+    assert f"only ranks were imported of {paired}: their scores are not known" in err
+    assert "the same rank for every query" in out
+
     code, out, err = invoke("explain", told["run"], "--id", "test0", "--caption", "red")
     assert code == 2
     assert "its model is not here" in err
@@ -125,7 +136,7 @@ def test_an_import_is_scored_shown_compared_published_and_exported(
     )
     assert code == 0, err
     records = [json.loads(Path(path).read_text(encoding="utf-8")) for path in json.loads(out)["files"]]
-    assert {record["model_info"]["name"] for record in records} == {"Their [bold]method", "Turned"}
+    assert {record["model_info"]["name"] for record in records} == {"Their [bold]method", "Turned", "Ranks"}
     assert "run source has no figures" in err
     for wrong in (
         ("export", "--format", "model-card", "--to", "x"),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ from safetensors.numpy import save_file
 
 from harness.errors import DataError, HarnessError, InputError
 from harness.evaluate import write_embeddings, write_ranks
+from harness.execute.compared import one_question, scored_elsewhere
 from harness.execute.imported import OWN_COUNTED, OWN_RANKED
+from harness.execute.ranked import ranked_run
 from harness.execute.submit import publish_imported, replaced, row_of_imported
 from harness.leaderboard import check, grouped, read_rows
 from harness.ranking import normalize, rank
+from harness.statistics import compare
 
 FIGURES = [f"{side}.recall@{k}" for side in ("i2t", "t2i") for k in (1, 5, 10)]
 
@@ -160,6 +164,39 @@ def test_a_plain_rank_will_do(scenes: Any, tmp_path: Path) -> None:
     assert found.result.figures["recall"] == whole.result.figures["recall"]
     assert found.result.protocol["scores"] == OWN_RANKED
     assert any("ranks ties in its own way" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_imported_ranks_are_paired_with_any_run_of_the_gallery(
+    scenes: Any, tmp_path: Path, counted: bool
+) -> None:
+    mixed = np.random.default_rng(8).normal(size=scenes.text.shape).astype(np.float32)
+    worse = replace(scenes, text=scenes.text + mixed)
+    if counted:
+        write_ranks(tmp_path / "ranks.parquet", worse.examine(worse.write(tmp_path / "worse.npz")).ranking)
+    else:
+        plain_ranks(worse, tmp_path / "ranks.parquet")
+    kept = [
+        scenes.keep(scenes.write(tmp_path / "whole.npz")),
+        scenes.keep(tmp_path / "ranks.parquet", method="Ranks"),
+    ]
+    a, b = runs = [ranked_run(scenes.store, each.fingerprint) for each in kept]
+    assert one_question(runs) == one_question([b, a], "recall") == ["scores"]
+    told = scored_elsewhere(runs)
+    assert told.startswith(f"only ranks were imported of {b.fingerprint}: their scores ")
+    assert ("ties" in told) is not counted
+    assert scored_elsewhere([a, a]) == scored_elsewhere([b, b]) == ""
+    found = compare([a.sample], [b.sample])
+    figures = [each.figures["recall"]["values"]["rsum"] for each in kept]
+    assert found.difference == pytest.approx(figures[0] - figures[1])
+    assert found.difference > 0
+    other = replace(a, passport="x", protocol={**a.protocol, "scores": "dot, ties lose"})
+    for several in ([b, a, other], [a, other]):
+        with pytest.raises(InputError, match=r"differ in scores \("):
+            one_question(several)
+    strange = replace(b, passport="y", protocol={**b.protocol, "gallery": "another"})
+    with pytest.raises(InputError, match=r"differ in gallery \("):
+        one_question([a, strange])
 
 
 def _set(name: str, row: int, value: Any) -> Callable[[dict[str, Any]], Any]:
