@@ -18,8 +18,11 @@ IMAGE_VIEW, TEXT_VIEW, PREPROCESSING = "image view", "text view", "preprocessing
 RECALL = "recall"
 """The component whose figures stand in the columns of every table."""
 SAME_TRUTH = (GALLERY, PIXELS, SCORES)
-"""Parts that say which question was asked; the others say what of an input the answer was made from."""
+"""Parts that say which question was asked; the others say what of an input the answer was made from.
 
+Where one of these differs, figures must not be compared. What else differs, views and preprocessing, is part of the
+method, and levels depend on it.
+"""
 
 
 def protocol(
@@ -71,6 +74,16 @@ def with_figures(parts: Mapping[str, str], evaluators: Mapping[str, str]) -> dic
     """
     recalls = {name: told for name, told in evaluators.items() if told.split(" ")[0] == RECALL}
     return {**parts, **{f"figures of {name}": told for name, told in sorted(recalls.items())}}
+
+
+def question(parts: Mapping[str, str], figures: str) -> tuple[str, ...]:
+    """Return what figures of two protocols must share to be compared.
+
+    Args:
+        parts: as `protocol` returns them.
+        figures: the evaluator behind the figures: component, revision and parameters, as text.
+    """
+    return figures, *(parts.get(name, "") for name in SAME_TRUTH)
 
 
 def differing(protocols: Iterable[Mapping[str, str]]) -> list[str]:

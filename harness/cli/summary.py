@@ -123,7 +123,24 @@ def _protocols(done: Sequence[Outcome], passports: Mapping[str, str], letters: M
     told = ", ".join(f"{letter} {key[:8]}" for key, letter in letters.items())
     parts = differing(o.result.protocol for o in done if o.result)
     where = f": they differ in {', '.join(parts)}" if parts else ""
-    return f"passports {told}{where}; figures of one letter alone may be compared"
+    return f"passports {told}{where}; {_comparable(done, passports, letters)}"
+
+
+def _comparable(done: Sequence[Outcome], passports: Mapping[str, str], letters: Mapping[str, str]) -> str:
+    """Say figures of which letters may be compared: those that were asked the same."""
+    from harness.execute.ranked import question_of
+
+    by: dict[tuple[str, ...], set[str]] = {}
+    for outcome in done:
+        if outcome.result:
+            mark = letters[passports[outcome.cell.run.fingerprint]]
+            by.setdefault(question_of(outcome.result), set()).add(mark)
+    alike = sorted(", ".join(sorted(marks)) for marks in by.values() if len(marks) > 1)
+    method = "what differs in views and preprocessing is part of the method, and levels depend on it"
+    if len(by) == 1:
+        return f"all were asked the same: {method}"
+    but = "".join(f", and those of {marks} with each other" for marks in alike)
+    return f"figures of one letter alone may be compared{but}{f': {method}' if alike else ''}"
 
 
 def print_failures(asked: Asked, outcomes: Sequence[Outcome]) -> None:

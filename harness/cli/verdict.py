@@ -131,7 +131,7 @@ def _reach(found: Comparison, samples: Samples) -> list[str]:
 def _table(standing: Standing) -> str:
     """Say what a table says of the two, and why that may be something else."""
     a, b = standing.letters
-    told = "they share a letter: it does not tell them apart" if set(a) & set(b) else "it tells them apart"
+    told = "it tells them apart" if standing.distinct else "they share a letter: it does not tell them apart"
     seeds = f"{standing.seeds[0]} and {standing.seeds[1]} seeds"
     variance = "one variance between seeds for all rows" if standing.over_seeds else "no row with two seeds"
     return (

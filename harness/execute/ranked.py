@@ -12,7 +12,7 @@ from harness.execute.rows import identities
 from harness.execute.stored import needed_files
 from harness.export import method_of
 from harness.leaderboard import Ranks, Row
-from harness.passport import RECALL, passport, with_figures
+from harness.passport import RECALL, passport, question, with_figures
 from harness.statistics import Sample
 from harness.store import Result, Store
 
@@ -67,6 +67,12 @@ class RankedRun:
 def passport_of(result: Result) -> str:
     """Return the passport of a stored run as tables have it; the kept hash where its parts were not kept."""
     return table_passport(result.protocol, identities(result.figures)) if result.protocol else result.passport
+
+
+def question_of(result: Result) -> tuple[str, ...]:
+    """Return what two stored runs must share for their recalls to be compared, as tables have it."""
+    figures = identities(result.figures).get(RECALL, "")
+    return question(result.protocol, figures) if result.protocol else (figures, result.passport)
 
 
 def table_passport(protocol: Mapping[str, str], judged: Mapping[str, str]) -> str:

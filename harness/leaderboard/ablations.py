@@ -15,9 +15,10 @@ from harness.leaderboard.markdown import escape
 from harness.leaderboard.matrices import crossed, matrix_sections
 from harness.leaderboard.paper import PaperTable, classes_of_paper, losses_of_paper
 from harness.leaderboard.provenance import how_measured
+from harness.leaderboard.questions import verdict
 from harness.leaderboard.ranks import Ranks
 from harness.leaderboard.rows import Row, natural
-from harness.leaderboard.tables import EVALUATOR, OTHER_PROTOCOL
+from harness.leaderboard.tables import EVALUATOR
 
 MATRIX = "ablations"
 FILL = ("harness run --matrix ablations",)
@@ -109,7 +110,7 @@ def _side_by_side(design: Design, cells: Cells, groups: Sequence[Group]) -> list
         sections += [f"{_source(design)} {measured} {_LEVELS}", compared, design.paper.footnotes]
     else:
         sections += [measured, compared]
-    sections += [f"{OTHER_PROTOCOL}."] if letters else []
+    sections += [f"{verdict(cells.groups.values(), EVALUATOR, letters)}."] if letters else []
     effects = cells.effects(design.asked())
     sections += ["Does the paper's order hold, by rSum?", design.order(cells, effects)]
     if design.contrasts:

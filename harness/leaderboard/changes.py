@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from harness.leaderboard.groups import Group, mark, names, statistic
 from harness.leaderboard.markdown import escape, pipe_table
 from harness.leaderboard.published import NONE
-from harness.leaderboard.tables import EVALUATOR, OTHER_PROTOCOL, cell, parameters, training
+from harness.leaderboard.questions import question, verdict
+from harness.leaderboard.tables import EVALUATOR, cell, parameters, training
 
 REFERENCES = ("instance", "full")
 ABOUT = (
@@ -19,7 +20,7 @@ _FIGURES = ("i2t R@1", "t2i R@1", "rSum", "seeds", "Δ rSum", "pairs", "paramete
 
 def changes(groups: Sequence[Group], letters: Mapping[str, str]) -> list[str]:
     """Render the table and what it needs to be read: the first group is the reference, `letters` tell protocols."""
-    return [_table(groups, letters), _notes(groups[0], letters)]
+    return [_table(groups, letters), _notes(groups, letters)]
 
 
 def reference(groups: Sequence[Group]) -> Group:
@@ -49,7 +50,7 @@ def _table(groups: Sequence[Group], letters: Mapping[str, str]) -> str:
 def _difference(group: Group, base: Group) -> tuple[str, str]:
     if group is base:
         return "reference", NONE
-    if group.passport != base.passport:
+    if question(group, EVALUATOR) != question(base, EVALUATOR):
         return "other protocol", NONE
     own, other = group.rsums(EVALUATOR), base.rsums(EVALUATOR)
     seeds = sorted(own.keys() & other.keys())
@@ -60,8 +61,9 @@ def _difference(group: Group, base: Group) -> tuple[str, str]:
     return sign + change.text(), str(change.n)
 
 
-def _notes(base: Group, letters: Mapping[str, str]) -> str:
+def _notes(groups: Sequence[Group], letters: Mapping[str, str]) -> str:
+    base = groups[0]
     note = f"Reference: {', '.join(escape(label) for label in base.labels) or escape(base.first.title)}."
     if letters:
-        note += f" {OTHER_PROTOCOL}."
+        note += f" {verdict(groups, EVALUATOR, letters)}."
     return note

@@ -80,8 +80,9 @@ class Group:
     def interval(self, figure: str, scale: float = 1.0) -> Interval | None:
         """Return the mean over rows of the bounds of their intervals over images; ``None`` if a row has none.
 
-        For one row that is its own. For several it is no shorter than that of their mean: a standard deviation of a
-        mean is at most the mean of the standard deviations.
+        For one row that is its own. For several it is not that of their mean: what their average evens out is still
+        in it, so that it is longer as a rule. It cannot be shorter where resamples are normal, as a standard deviation
+        of a mean is at most the mean of the standard deviations; for percentiles in general that is not certain.
         """
         found = [row.intervals[figure] for row in self.rows if figure in row.intervals]
         if len(found) < len(self.rows):

@@ -11,12 +11,12 @@ from harness.leaderboard.groups import (
     mark,
     names,
     passport_letters,
-    protocol_notes,
     short,
 )
 from harness.leaderboard.markdown import escape, pipe_table
+from harness.leaderboard.questions import protocol_lines
 from harness.leaderboard.rows import Row
-from harness.leaderboard.tables import OTHER_PROTOCOL, cell, source
+from harness.leaderboard.tables import cell, source
 from harness.passport import passport
 from harness.statistics import Interval
 
@@ -119,8 +119,7 @@ def judged_sections(groups: Sequence[Group]) -> list[str]:
             known = [_intervals(judged, group) for group in found]
             notes = [_BRACKETS] if any(known) else []
             notes += [_WITHOUT] if any(known) and not all(known) else []
-            if passport_letters(found):
-                notes.append(f"{OTHER_PROTOCOL}: {protocol_notes(found)}.")
+            notes += protocol_lines(found, judged.evaluator)
             sections += [f"## {judged.title}", judged.about, _table(judged, named)]
             sections += ["\n".join(f"- {note}" for note in notes)] if notes else []
     return sections

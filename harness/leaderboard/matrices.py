@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.leaderboard.effects import bare_probability, signed
-from harness.leaderboard.groups import Group, mark, passport_letters, protocol_notes
+from harness.leaderboard.groups import Group, mark, passport_letters
 from harness.leaderboard.markdown import escape, pipe_table
 from harness.leaderboard.published import NONE
+from harness.leaderboard.questions import protocol_lines, question
 from harness.leaderboard.ranks import Ranks
 from harness.leaderboard.rows import Row, natural
 from harness.leaderboard.tables import (
     EVALUATOR,
-    OTHER_PROTOCOL,
     cell,
     certainty,
+    corrected,
     known,
     parameters,
     span,
@@ -42,13 +43,17 @@ def matrix_sections(groups: Sequence[Group], ranks: Ranks) -> list[str]:
     ordered = sorted(groups, key=lambda group: [natural(group.first.labels.get(axis, "")) for axis in axes])
     letters = passport_letters(groups)
     cells = [_cells(group, axes, certain, letters) for group in ordered]
+    compared = (
+        "Rows that share a letter in `group` cannot be told apart by rSum at 5 %: paired tests over images and "
+        f"seeds, {corrected(certain.pairs)}. "
+        if certain.pairs
+        else ""
+    )
     sections = [
         pipe_table([*map(escape, axes), *_FIGURES], cells, figures=range(len(axes), len(axes) + 3)),
-        "Rows that share a letter in `group` cannot be told apart by rSum at 5 % (paired tests over images and "
-        "seeds, Holm). The interval is over test images.",
+        f"{compared}The interval is over test images.",
+        *protocol_lines(groups, EVALUATOR),
     ]
-    if letters:
-        sections.append(f"{OTHER_PROTOCOL}: {protocol_notes(groups)}.")
     return [*sections, *_effects(ordered, axes, certain)]
 
 
@@ -67,9 +72,9 @@ def _cells(group: Group, axes: Sequence[str], certain: Uncertainty, letters: dic
 
 
 def _effects(groups: Sequence[Group], axes: Sequence[str], certain: Uncertainty) -> list[str]:
-    """Render the main effects, where all groups have ranks and one protocol."""
+    """Render the main effects, where all groups have ranks and were asked the same."""
     samples = [certain.samples(group) for group in groups]
-    if not all(samples) or len({group.passport for group in groups}) > 1:
+    if not all(samples) or len({question(group, EVALUATOR) for group in groups}) > 1:
         return []
     found = attribution(
         [

@@ -115,7 +115,7 @@ def _pages(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str, str]:
         if published or groups:
             certain = Uncertainty(groups, board.evaluator, ranks)
             difference = partial(board.difference, published=published)
-            notes = legend(published, groups, board.split_note, certain.pairs)
+            notes = legend(published, groups, board.split_note, board.evaluator, certain.pairs)
             sections += [
                 benchmark_table(published, groups, board.evaluator, certain, difference),
                 "\n".join(f"- {note}" for note in notes),
@@ -171,7 +171,7 @@ def _index(rows: Sequence[Sequence[str]], fill: Sequence[str], *, whole: bool) -
         "- `results.jsonl` holds every measured run, one line a cell of a matrix: all figures, versions, "
         "hardware, command. A new run of a cell takes the place of the old one.\n"
         "- The passport is a hash of the protocol: image and caption ids, splits, test view, tie policy. "
-        "Rows with different passports carry letters.\n"
+        "Rows with different passports carry letters in brackets.\n"
         "- Runs with `--limit` stand in no table.",
         "Fill the tables, render them again, or check that they are fresh:",
         fence("\n".join([*fill, REFRESH, f"{REFRESH} --check"])),

@@ -11,6 +11,7 @@ from harness.leaderboard.groups import Group, grouped
 from harness.leaderboard.ranks import Ranks
 from harness.leaderboard.rows import Row
 from harness.leaderboard.uncertainty import Uncertainty
+from harness.statistics import ALPHA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class Standing:
     Attributes:
         page: its file.
         letters: of both rows, and `seeds`, their numbers of runs.
-        p_value: of the table's test between them, `adjusted` for its `pairs` by Holm.
+        p_value: of the table's test between them, `adjusted` by Holm for the `pairs` of rows that were asked the same.
         over_seeds: whether any row of the table has two seeds, so that the variance between them is counted.
     """
 
@@ -31,6 +32,11 @@ class Standing:
     adjusted: float
     pairs: int
     over_seeds: bool
+
+    @property
+    def distinct(self) -> bool:
+        """Whether the table tells them apart: they then share no letter."""
+        return self.adjusted < ALPHA
 
 
 def standings(
@@ -68,7 +74,7 @@ def standings(
                     seeds=(len(one.rows), len(other.rows)),
                     p_value=tested.p_value,
                     adjusted=tested.adjusted,
-                    pairs=certain.pairs,
+                    pairs=tested.pairs,
                     over_seeds=tested.over_seeds,
                 )
             )

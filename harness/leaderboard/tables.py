@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from harness.leaderboard.groups import Group, Statistic, mark, names, passport_letters, protocol_notes, short
+from harness.leaderboard.groups import Group, Statistic, mark, names, passport_letters, short
 from harness.leaderboard.markdown import escape, pipe_table
 from harness.leaderboard.published import LOST, MARKS, NONE, OTHER_SPLIT, Published
+from harness.leaderboard.questions import protocol_lines
 from harness.leaderboard.uncertainty import Certainty, Uncertainty
 
 _Number = TypeVar("_Number", int, float)
@@ -40,9 +41,6 @@ EVALUATOR = "recall"
 """Name in registry.yaml of the evaluator whose figures stand where a page names no other."""
 IMPORTED = "imported"
 """Matrix of rows whose embeddings or ranks another code wrote."""
-OTHER_PROTOCOL = (
-    "**Rows with different letters were measured under different protocols and must not be compared**"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +74,16 @@ def benchmark_table(
 
 
 def legend(
-    published: Sequence[Published], groups: Sequence[Group], split_note: str, tested: int
+    published: Sequence[Published],
+    groups: Sequence[Group],
+    split_note: str,
+    evaluator: str,
+    tested: Sequence[int],
 ) -> list[str]:
-    """Explain what stands in the table, only what does; `tested` pairs of rows were compared."""
+    """Explain what stands in the table, only what does; `tested` pairs were compared, as `Uncertainty` has them."""
     pairs = (
-        f"group: rows that share a letter cannot be told apart by rSum at 5 %: paired tests over images and "
-        f"seeds (one variance between seeds, pooled over the rows), corrected for {tested:,} pairs (Holm)."
+        "group: rows that share a letter cannot be told apart by rSum at 5 %: paired tests over images and "
+        f"seeds (one variance between seeds, pooled over the rows), {corrected(tested)}."
         if tested
         else ""
     )
@@ -113,9 +115,18 @@ def legend(
         notes.append(
             "More than one seed: figures are means over seeds, ± is their standard deviation (n - 1)."
         )
-    if passport_letters(groups):
-        notes.append(f"{OTHER_PROTOCOL}: {protocol_notes(groups)}.")
-    return notes
+    return notes + protocol_lines(groups, evaluator)
+
+
+def corrected(tested: Sequence[int]) -> str:
+    """Say over how many pairs p-values were corrected, for each set of rows that were asked the same."""
+    numbers = " and ".join(f"{pairs:,}" for pairs in tested)
+    if len(tested) == 1:
+        return f"corrected for {numbers} {'pairs' if tested[0] > 1 else 'pair'} (Holm)"
+    return (
+        f"corrected for {numbers} pairs (Holm), each set for itself: rows of different galleries, pixels, scores or "
+        "evaluators were not compared, and share no letter"
+    )
 
 
 _INTERVAL = (

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.leaderboard.groups import Group
+from harness.leaderboard.questions import Question, question
 from harness.leaderboard.ranks import Ranks
-from harness.passport import SAME_TRUTH
-from harness.statistics import ALPHA, RSUM, Interval, Sample, bootstrap, contrasts, holm, letters
+from harness.statistics import ALPHA, RSUM, Interval, Sample, bootstrap, contrasts, holm, letters_apart
 
 Samples = Sequence[Sample]
 
@@ -20,7 +21,8 @@ class Certainty:
 
     Attributes:
         interval: 95 %, over images; ``None`` where ranks were not kept.
-        letters: two groups share one if a test cannot tell them apart; empty where ranks were not kept.
+        letters: two groups share one if a test cannot tell them apart; empty where ranks were not kept, or no other
+            group was asked the same.
     """
 
     interval: Interval | None = None
@@ -29,7 +31,7 @@ class Certainty:
 
 @dataclass(frozen=True, kw_only=True)
 class Tested:
-    """The test of two groups of a table: its p-value, alone and corrected for all pairs of the table.
+    """The test of two groups of a table: its p-value, alone and corrected for all `pairs` that were asked the same.
 
     Attributes:
         over_seeds: whether a variance between seeds is in it, of any row.
@@ -37,6 +39,7 @@ class Tested:
 
     p_value: float
     adjusted: float
+    pairs: int
     over_seeds: bool
 
 
@@ -55,18 +58,31 @@ class Uncertainty:
         groups: its measured rows.
         evaluator: whose ranks count.
         ranks: the committed ranks.
+
+    Attributes:
+        pairs: how many were tested and corrected for together, a number for each set of rows that were asked the
+            same and has two rows or more. Rows of two sets are not compared, and share no letter.
     """
 
     def __init__(self, groups: Sequence[Group], evaluator: str, ranks: Ranks) -> None:
         self._samples = {id(group): samples_of(group, evaluator, ranks) for group in groups}
         self._found: dict[int, Certainty] = {}
         self._tested: dict[frozenset[int], Tested] = {}
-        self.pairs = 0
         known = [group for group in groups if self._samples[id(group)]]
         # The best first, so that it carries the letter a.
-        known.sort(key=lambda group: -self._rsum(group))
-        for members in _by(known, lambda group: _question(group, evaluator)):
-            self._tell_apart(members)
+        known.sort(
+            key=lambda group: (-self._rsum(group), question(group, evaluator), group.first.fingerprint)
+        )
+        subsets: dict[Question, list[Group]] = {}
+        for group in known:
+            subsets.setdefault(question(group, evaluator), []).append(group)
+        compared = [members for members in subsets.values() if len(members) > 1]
+        self.pairs = tuple(math.comb(len(members), 2) for members in compared)
+        marks = letters_apart([self._tell_apart(members) for members in compared])
+        for group in known:
+            self._found[id(group)] = Certainty(
+                interval=bootstrap(self._samples[id(group)])[RSUM], letters=marks.get(_key(group), "")
+            )
 
     def of(self, group: Group) -> Certainty:
         """Return what is known of a group."""
@@ -84,33 +100,19 @@ class Uncertainty:
         samples = self._samples[id(group)]
         return sum(sample.figures()[RSUM] for sample in samples) / len(samples)
 
-    def _tell_apart(self, groups: Sequence[Group]) -> None:
-        samples = {str(place): self._samples[id(group)] for place, group in enumerate(groups)}
+    def _tell_apart(self, groups: Sequence[Group]) -> tuple[list[str], list[tuple[str, str]]]:
+        """Test all pairs; return the keys of the groups and the pairs that differ."""
+        samples = {_key(group): self._samples[id(group)] for group in groups}
         pairs = list(itertools.combinations(samples, 2))
         # One variance between seeds for all: a row of one seed is not taken for certain.
         tested = contrasts(samples, [{a: 1.0, b: -1.0} for a, b in pairs])
         adjusted = holm([found.p_value for found in tested])
-        self.pairs += len(pairs)
         for (a, b), alone, p in zip(pairs, tested, adjusted, strict=True):
-            both = frozenset((id(groups[int(a)]), id(groups[int(b)])))
-            self._tested[both] = Tested(p_value=alone.p_value, adjusted=p, over_seeds=alone.over_seeds)
-        differ = [pair for pair, p in zip(pairs, adjusted, strict=True) if p < ALPHA]
-        marks = letters(list(samples), differ) if pairs else {}
-        for place, group in enumerate(groups):
-            self._found[id(group)] = Certainty(
-                interval=bootstrap(samples[str(place)])[RSUM], letters=marks.get(str(place), "")
+            self._tested[frozenset((int(a), int(b)))] = Tested(
+                p_value=alone.p_value, adjusted=p, pairs=len(pairs), over_seeds=alone.over_seeds
             )
+        return list(samples), [pair for pair, p in zip(pairs, adjusted, strict=True) if p < ALPHA]
 
 
-def _question(group: Group, evaluator: str) -> tuple[str, ...]:
-    """Return what two groups must share to be paired query by query."""
-    row = group.first
-    asked = tuple(row.protocol.get(part, "") for part in SAME_TRUTH) if row.protocol else (row.passport,)
-    return row.dataset, row.evaluators.get(evaluator, ""), *asked
-
-
-def _by(groups: Sequence[Group], key: Callable[[Group], tuple[str, ...]]) -> list[list[Group]]:
-    found: dict[tuple[str, ...], list[Group]] = {}
-    for group in groups:
-        found.setdefault(key(group), []).append(group)
-    return list(found.values())
+def _key(group: Group) -> str:
+    return str(id(group))

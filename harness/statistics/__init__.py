@@ -12,7 +12,7 @@ from harness.statistics.effects import (
     seed_contrast,
 )
 from harness.statistics.intervals import RESAMPLES, Interval, bootstrap, paired_bootstrap, ratio_bootstrap
-from harness.statistics.multiple import holm, letters
+from harness.statistics.multiple import holm, letters, letters_apart
 from harness.statistics.sample import FIGURES, RECALLS, RSUM, Sample, same_ranks, samples
 from harness.statistics.sizing import (
     POWER,
@@ -55,6 +55,7 @@ __all__ = [
     "holm",
     "images_needed",
     "letters",
+    "letters_apart",
     "paired_bootstrap",
     "paired_sd",
     "power",

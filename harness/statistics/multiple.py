@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from harness.errors import ParameterError
 
@@ -39,6 +39,34 @@ def letters(names: Sequence[str], differ: Collection[tuple[str, str]]) -> dict[s
     Raises:
         ParameterError: if a name stands twice, or a pair names another, or one twice.
     """
+    return letters_apart([(names, differ)])
+
+
+def letters_apart(families: Iterable[tuple[Sequence[str], Collection[tuple[str, str]]]]) -> dict[str, str]:
+    """Return letters for families of names of which no test compared two: they share no letter.
+
+    Args:
+        families: names and pairs that differ, as of `letters`. The letters of one go on where those of the one before
+            it ended.
+
+    Raises:
+        ParameterError: as `letters`; or two families share a name.
+    """
+    found: dict[str, str] = {}
+    taken = 0
+    for names, differ in families:
+        alike = _alike(names, differ)
+        if not found.keys().isdisjoint(names):
+            raise ParameterError("letters: a name stands in two families")
+        marks = [_mark(taken + place) for place in range(len(alike))]
+        taken += len(alike)
+        for place, name in enumerate(names):
+            found[name] = "".join(mark for mark, group in zip(marks, alike, strict=True) if place in group)
+    return found
+
+
+def _alike(names: Sequence[str], differ: Collection[tuple[str, str]]) -> list[frozenset[int]]:
+    """Return the places of names that share a letter, one set a letter, in the order of the letters."""
     places = {name: place for place, name in enumerate(names)}
     if len(places) < len(names):
         raise ParameterError("letters: a name stands twice")
@@ -51,12 +79,7 @@ def letters(names: Sequence[str], differ: Collection[tuple[str, str]]) -> dict[s
             group - {gone} if {one, other} <= group else group for group in groups for gone in (one, other)
         ]
         groups = _absorbed(parts)
-    marks = [_mark(place) for place in range(len(groups))]
-    ordered = sorted(groups, key=sorted)
-    return {
-        name: "".join(mark for mark, group in zip(marks, ordered, strict=True) if place in group)
-        for name, place in places.items()
-    }
+    return sorted(groups, key=sorted)
 
 
 def _absorbed(groups: Collection[frozenset[int]]) -> list[frozenset[int]]:

@@ -92,9 +92,28 @@ def test_other_protocols_are_marked_where_figures_stand_together(invoke: Invoke)
     assert code == 0, err
     assert "protocol" in out
     assert "they differ in gallery, pixels; figures of one letter alone may be compared" in out
-    marks = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in out.splitlines() if "│" in line}
+    marks = {
+        line.split("│")[1].strip(): line.split("│")[2].strip() for line in out.splitlines() if "│" in line
+    }
     assert set(marks.values()) == {"A", "B"}
     assert set(marks) == {"toys", "twisted"}
+
+
+def test_other_preprocessing_is_part_of_the_method(invoke: Invoke, toy_registry: Callable[..., Path]) -> None:
+    toy_registry(("pixels: {use: pixels}", "pixels: {use: stored}"))
+    arguments = (*RUN, "--matrix", "whole", "--only", "variant=plain", "--only", "variant=direct")
+    code, out, err = invoke(*arguments)
+    assert code == 0, err
+    assert (
+        "they differ in preprocessing; all were asked the same: what differs in views and preprocess" in out
+    )
+    code, out, err = invoke(*arguments, "--dataset", "toys", "--dataset", "twisted")
+    assert code == 0, err
+    lines = [[part.strip() for part in line.split("│")] for line in out.splitlines() if "│" in line]
+    marks = {dataset: sorted(line[3] for line in lines if dataset in line) for dataset in ("toys", "twisted")}
+    assert sorted(marks["toys"] + marks["twisted"]) == ["A", "B", "C", "D"]
+    with_each_other = [f"and those of {', '.join(own)} with each other" for own in sorted(marks.values())]
+    assert f"figures of one letter alone may be compared, {', '.join(with_each_other)}: what differs" in out
 
 
 def test_a_failed_cell_is_exit_code_1_with_its_cause_and_its_command(

@@ -12,6 +12,7 @@ import pytest
 from harness.errors import StoreError
 from harness.leaderboard import Ranks, Row, check, merge_rows, render, write
 from harness.leaderboard.groups import grouped
+from harness.leaderboard.standing import standings
 from harness.leaderboard.uncertainty import Uncertainty
 from harness.queries import Queries, read_queries, write_queries
 from harness.statistics import RSUM, Sample, bootstrap, holm, probability
@@ -145,13 +146,113 @@ def test_rows_of_other_questions_are_not_compared(folder: Path, measured: Make) 
     merge_rows(folder / "results.jsonl", rows)
     groups = grouped(rows)
     certain = Uncertainty(groups, "recall", Ranks(folder))
-    assert certain.pairs == 1
+    assert certain.pairs == (1,)
     assert [certain.of(group).letters for group in groups] == ["a", "b", ""]
     page = render(folder)["flickr8k.md"]
     told = next(line for line in page.split("\n") if "They differ in" in line)
     assert "They differ in gallery (" in told
     assert ", text view (" in told
     assert "\\[C\\] " in told
+
+
+GALLERY = {"gallery": "g", "pixels": "p", "scores": "s", "text view": "single view"}
+
+
+def test_rows_of_two_galleries_share_no_letter(folder: Path, measured: Make) -> None:
+    """Alphabets of their own would give the best of both galleries an a: neither was tested against the other."""
+    levels = {
+        "good-g": (0.5, 0),
+        "like-g": (0.5, 1),
+        "bad-g": (30.0, 0),
+        "good-h": (1.5, 0),
+        "like-h": (1.5, 1),
+        "bad-h": (8.0, 0),
+        "worse-h": (60.0, 0),
+    }
+    rows = [
+        measured(level, luck=luck, variant=name, title=name, protocol=GALLERY | {"gallery": name[-1]})
+        for name, (level, luck) in levels.items()
+    ]
+    merge_rows(folder / "results.jsonl", rows)
+    told = {}
+    for listed in (rows, rows[::-1]):
+        groups = grouped(listed)
+        certain = Uncertainty(groups, "recall", Ranks(folder))
+        assert certain.pairs == (3, 6)
+        told = {group.first.title: certain.of(group).letters for group in groups}
+        assert told == {
+            "good-g": "a",
+            "like-g": "a",
+            "bad-g": "b",
+            "good-h": "c",
+            "like-h": "c",
+            "bad-h": "d",
+            "worse-h": "e",
+        }
+        by = {group.first.title: group for group in groups}
+        assert certain.between(by["good-g"], by["good-h"]) is None
+        tests = [certain.between(by["good-g"], by["bad-g"]), certain.between(by["good-h"], by["bad-h"])]
+        assert [test.pairs for test in tests if test] == [3, 6]
+    page = render(folder)["flickr8k.md"]
+    assert {name: _cells(page, f"**{name}**")[13] for name in told} == told
+    assert "corrected for 3 and 6 pairs (Holm), each set for itself: rows of different galleries" in page
+    (found,) = standings(rows, folder, [rows[3].fingerprint], [rows[5].fingerprint])
+    assert (found.letters, found.pairs, found.distinct) == (("c", "d"), 6, True)
+    assert standings(rows, folder, [rows[0].fingerprint], [rows[3].fingerprint]) == []
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        (
+            [{"text view": "all shifts"}],
+            "answer one question under different protocols: **what differs in views",
+        ),
+        (
+            [{"gallery": "h"}],
+            "**Rows with different letters in brackets answer different questions and must not",
+        ),
+        ([{"pixels": "h"}], "answer different questions and must not be compared**: "),
+        ([{"scores": "h"}], "answer different questions and must not be compared**: "),
+        (
+            [{"gallery": "h"}, {"text view": "all shifts"}],
+            "must not be compared, but for {0}, {2} with each other**",
+        ),
+    ],
+)
+def test_what_differs_says_whether_rows_may_be_compared(
+    folder: Path, make_row: Make, others: list[dict[str, str]], expected: str
+) -> None:
+    rows = [
+        make_row(variant=f"v{place}", title=f"v{place}", protocol=GALLERY | other)
+        for place, other in enumerate(({}, *others))
+    ]
+    merge_rows(folder / "results.jsonl", rows)
+    pages = render(folder)
+    marks = []
+    for row in rows:
+        (name,) = (word for word in pages["flickr8k.md"].split("|") if f"**{row.title}**" in word)
+        marks.append(name.split()[-1])
+    told = expected.format(*marks)
+    if "{0}" in expected and marks[0] > marks[2]:
+        told = expected.format(marks[2], marks[1], marks[0])
+    for page in ("flickr8k.md", "ablations.md"):
+        assert pages[page].count(told.removesuffix(": ")) == 1
+    assert pages["flickr8k.md"].count(told) == 1
+    assert pages["ablations.md"].count("other protocol") == sum(
+        not other.get("text view") for other in others
+    )
+
+
+def test_other_tie_policies_must_not_be_compared(folder: Path, make_row: Make) -> None:
+    rows = [
+        make_row(
+            variant=policy, title=policy, protocol=GALLERY, evaluators={"recall": f"recall 1 ({policy})"}
+        )
+        for policy in ("pessimistic", "expected")
+    ]
+    merge_rows(folder / "results.jsonl", rows)
+    assert "answer different questions and must not be compared**: " in render(folder)["flickr8k.md"]
 
 
 def test_one_seed_without_ranks_takes_the_interval_away(folder: Path, measured: Make, make_row: Make) -> None:

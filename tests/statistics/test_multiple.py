@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import string
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ParameterError
-from harness.statistics import holm, letters
+from harness.statistics import holm, letters, letters_apart
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """What is slow here is a busy machine."""
@@ -104,6 +105,26 @@ def _groups(shown: dict[str, str]) -> dict[str, list[str]]:
     import re
 
     return {name: re.findall(r"[A-Za-z]|\(\d+\)", text) for name, text in shown.items()}
+
+
+@PATIENT
+@given(st.sets(st.sampled_from(PAIRS)), st.sets(st.sampled_from(PAIRS)))
+def test_families_share_no_letter(one: set[tuple[str, str]], two: set[tuple[str, str]]) -> None:
+    other = {(a.lower(), b.lower()) for a, b in two}
+    shown = letters_apart([("ABCDEFG", one), ([], []), ("abcdefg", other)])
+    first, second = ({name: shown[name] for name in names} for names in ("ABCDEFG", "abcdefg"))
+    assert first == letters("ABCDEFG", one)
+    assert (without_shared(first), without_shared(second)) == (one, other)
+    places = [
+        {string.ascii_letters.index(letter) for letter in "".join(family.values())}
+        for family in (first, second)
+    ]
+    assert min(places[1]) == max(places[0]) + 1
+
+
+def test_a_name_of_two_families_is_refused() -> None:
+    with pytest.raises(ParameterError, match="two families"):
+        letters_apart([("AB", []), ("BC", [])])
 
 
 @pytest.mark.parametrize(
