@@ -23,19 +23,22 @@ from harness.errors import DataError
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 IMAGES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 MAX_TOTAL = 64 * 2**30
-"""Bytes that an archive may unpack to: three times MSCOCO."""
+"""Bytes that archives may unpack to, images or not: three times MSCOCO."""
 MAX_MEMBERS = 1_000_000
+MAX_HEADER = 2**20
+"""Bytes of what a tar tells of a member beside its header, such as a long name: read at once."""
 
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One image of an archive."""
+    """A member of an archive; `open` is ``None`` where it is no image but a link, a folder, or anything else."""
 
     name: str
     size: int
-    open: Callable[[], IO[bytes] | None]
+    open: Callable[[], IO[bytes] | None] | None
+    folder: bool = False
 
 
 def is_archive(path: Path) -> bool:
@@ -85,8 +88,9 @@ def unpack(archives: Sequence[Path], folder: Path, progress: Progress) -> list[s
         Notes on what was left out.
 
     Raises:
-        DataError: if an archive is damaged, a name leaves the folder, or they unpack to more than `MAX_TOTAL` bytes,
-            a member of more than `harness.data.images.MAX_BYTES`, or more than `MAX_MEMBERS` members.
+        DataError: if an archive is damaged, a name leaves the folder or stands twice in an archive, or they unpack to
+            more than `MAX_TOTAL` bytes, images or not, an image of more than `harness.data.images.MAX_BYTES`, or more
+            than `MAX_MEMBERS` members.
         OSError: if the folder cannot be written.
     """
     count = Count()
@@ -115,23 +119,22 @@ class Count:
 def _unpack(archive: Path, folder: Path, count: Count, progress: Progress) -> int:
     """Write the images of one archive; return the number of members that are none."""
     left, before = 0, count.images
+    taken: set[str] = set()
     try:
         for member in _members(archive):
-            count.members += 1
-            if member is None:
-                left += 1
-            else:
-                count.images += 1
-                count.size += member.size
-            if count.size > MAX_TOTAL or count.members > MAX_MEMBERS or (member and member.size > MAX_BYTES):
+            _count(archive, member, count)
+            if member.open is None:
+                left += not member.folder
+                continue
+            if member.name in taken:
                 raise DataError(
-                    f"{archive}: {member.name if member else ''!r:.200} is refused: the archive unpacks to more than "
-                    f"{MAX_BYTES // 2**20} MiB an image, {MAX_TOTAL // 2**30} GiB, or {MAX_MEMBERS:,} members",
-                    hint="Unpack it yourself if you trust it, and name the folder.",
+                    f"{archive}: member {member.name!r:.200} is there twice; nothing of the archive is kept",
+                    hint="Unpack it yourself, look which of the two is meant, and name the folder.",
                 )
-            if member is not None:
-                _write(member, folder)
-                progress(count.images, 0, f"unpacking {archive.name}")
+            taken.add(member.name)
+            count.images += 1
+            _write(member, member.open, folder)
+            progress(count.images, 0, f"unpacking {archive.name}")
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError,
             NotImplementedError, RuntimeError) as error:  # fmt: skip
         raise DataError(
@@ -142,19 +145,45 @@ def _unpack(archive: Path, folder: Path, count: Count, progress: Progress) -> in
     return left
 
 
-def _members(archive: Path) -> Iterator[Member | None]:
-    """Yield the images of an archive, and ``None`` for what is left out."""
+def _count(archive: Path, member: Member, count: Count) -> None:
+    """Count a member before anything of it is read: what is left out of a compressed archive is decompressed, too.
+
+    Raises:
+        DataError: if the archives are too large with it.
+    """
+    count.members += 1
+    count.size += member.size
+    if (
+        count.size > MAX_TOTAL
+        or count.members > MAX_MEMBERS
+        or (member.open is not None and member.size > MAX_BYTES)
+    ):
+        raise DataError(
+            f"{archive}: {member.name!r:.200} is refused: the archive unpacks to more than "
+            f"{MAX_BYTES // 2**20} MiB an image, {MAX_TOTAL // 2**30} GiB, or {MAX_MEMBERS:,} members",
+            hint="Unpack it yourself if you trust it, and name the folder.",
+        )
+
+
+def _members(archive: Path) -> Iterator[Member]:
+    """Yield the members of an archive; what must be decompressed to pass one over is its size."""
     yield from _zip(archive) if archive.name.lower().endswith(".zip") else _tar(archive)
 
 
-def _tar(archive: Path) -> Iterator[Member | None]:
+def _tar(archive: Path) -> Iterator[Member]:
     with tarfile.open(archive, "r|*", tarinfo=_Whole) as file:
         for info in file:
             if info.isdir():
+                yield Member(name=info.name, size=0, open=None, folder=True)
                 continue
             name = _check(archive, info.name)
             image = info.isreg() and _image(name)
-            yield Member(name=name, size=info.size, open=partial(file.extractfile, info)) if image else None
+            skipped = info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
+            yield Member(
+                name=name,
+                size=info.size if skipped else 0,
+                open=partial(file.extractfile, info) if image else None,
+            )
 
 
 class _Whole(tarfile.TarInfo):
@@ -167,8 +196,24 @@ class _Whole(tarfile.TarInfo):
         except tarfile.TruncatedHeaderError as error:  # type: ignore[attr-defined]  # typeshed lacks it
             raise tarfile.ReadError(f"it ends early ({error})") from error
 
+    def _proc_member(self, tarfile_: tarfile.TarFile) -> Self:
+        # Headers of headers are read whole, before anybody can ask for their size.
+        if self.type in _LONG and self.size > MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        found: Self = super()._proc_member(tarfile_)  # type: ignore[misc]  # typeshed lacks it
+        return found
 
-def _zip(archive: Path) -> Iterator[Member | None]:
+
+_LONG = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+
+
+def _zip(archive: Path) -> Iterator[Member]:
     with closing(zipfile.ZipFile(archive)) as file:
         # Not is_dir(), which fails on an empty name.
         files = [info for info in file.infolist() if not info.filename.endswith("/")]
@@ -176,10 +221,11 @@ def _zip(archive: Path) -> Iterator[Member | None]:
         for info, name in zip(files, names, strict=True):
             mode = info.external_attr >> 16
             regular = not stat.S_IFMT(mode) or stat.S_ISREG(mode)
-            yield (
-                Member(name=name, size=info.file_size, open=partial(file.open, info))
-                if regular and _image(name)
-                else None
+            image = regular and _image(name)
+            yield Member(
+                name=name,
+                size=info.file_size if image else 0,
+                open=partial(file.open, info) if image else None,
             )
 
 
@@ -216,13 +262,13 @@ def _check(archive: Path, name: str) -> str:
     return path.as_posix()
 
 
-def _write(member: Member, folder: Path) -> None:
+def _write(member: Member, opened: Callable[[], IO[bytes] | None], folder: Path) -> None:
     target = folder / member.name
     if target.is_file() and not target.is_symlink() and target.stat().st_size == member.size:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
-    source = member.open()
+    source = opened()
     if source is None:
         raise DataError(f"archive member {member.name!r:.200} cannot be read")
     with source, part.open("wb") as file:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,90 @@ def test_names_that_leave_the_folder_are_refused(
     with pytest.raises(DataError, match="would be written outside"):
         unpack([archive], tmp_path / "out" / "deep", silent)
     assert not list(tmp_path.rglob("*.png")), "refused whole"
+
+
+def bomb(path: Path, size: int, kind: bytes = tarfile.REGTYPE) -> Path:
+    """Write images and then a member of zeros, as a compressed stream that claims more than it holds."""
+    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+        for name, data in PICTURES.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        info = tarfile.TarInfo("notes.bin")
+        info.size, info.type = size, kind
+        assert archive.fileobj is not None
+        archive.fileobj.write(info.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(32):
+            archive.fileobj.write(bytes(2**20))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("size", "kind", "told"),
+    [
+        (2**50, tarfile.REGTYPE, r"'notes\.bin' is refused: the archive unpacks to more than .* 64 GiB"),
+        (2**50, b"Z", r"'notes\.bin' is refused"),
+        (2**30, tarfile.GNUTYPE_LONGNAME, "a header of 1,073,741,824 bytes"),
+        (2**30, tarfile.XHDTYPE, "a header of 1,073,741,824 bytes"),
+    ],
+)
+def test_what_is_no_image_is_not_decompressed_without_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, kind: bytes, told: str
+) -> None:
+    archive = bomb(tmp_path / "a.tar.gz", size, kind)
+    seen = []
+    whole = os.read
+
+    def watched(handle: int, size: int) -> bytes:
+        seen.append(len(data := whole(handle, size)))
+        return data
+
+    monkeypatch.setattr("tarfile.os.read", watched)
+    with pytest.raises(DataError, match=told):
+        unpack([archive], tmp_path / "out", silent)
+    assert 0 < sum(seen) < archive.stat().st_size / 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_members_that_are_no_images_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = make_tar(tmp_path / "a.tar", PICTURES | {f"{n}.txt": bytes(1000) for n in range(4)})
+    size = sum(map(len, PICTURES.values()))
+    monkeypatch.setattr("harness.data.archives.MAX_TOTAL", size + 4000)
+    unpack([archive], tmp_path / "out", silent)
+    monkeypatch.setattr("harness.data.archives.MAX_TOTAL", size + 3999)
+    with pytest.raises(DataError, match=r"'3\.txt' is refused"):
+        unpack([archive], tmp_path / "out", silent)
+    folders = [tarfile.TarInfo(f"f{n}") for n in range(4)]
+    for folder in folders:
+        folder.type = tarfile.DIRTYPE
+    make_tar(archive, PICTURES, "w", *folders)
+    monkeypatch.setattr("harness.data.archives.MAX_MEMBERS", 10)
+    assert unpack([archive], tmp_path / "out", silent) == []
+    monkeypatch.setattr("harness.data.archives.MAX_MEMBERS", 9)
+    with pytest.raises(DataError, match="'f3' is refused"):
+        unpack([archive], tmp_path / "out", silent)
+
+
+@pytest.mark.parametrize("suffix", ["tar", "zip"])
+@pytest.mark.parametrize("again", ["images/1.png", "./images//1.png"])
+def test_a_name_that_stands_twice_is_refused(tmp_path: Path, suffix: str, again: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "zip":
+        make_zip(path, PICTURES)
+        with warnings.catch_warnings(), zipfile.ZipFile(path, "a") as archive:
+            warnings.simplefilter("ignore", UserWarning)  # zipfile's own, of a doubled name
+            archive.writestr(again, picture(99))
+    else:
+        make_tar(path, PICTURES)
+        with tarfile.open(path, "a") as more:
+            info = tarfile.TarInfo(again)
+            info.size = len(picture(99))
+            more.addfile(info, io.BytesIO(picture(99)))
+    with pytest.raises(DataError, match=r"'images/1\.png' is there twice") as error:
+        unpack([path], tmp_path / "out", silent)
+    assert str(path) in str(error.value)
+    assert "Unpack it yourself" in error.value.hint
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_name_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
