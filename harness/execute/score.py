@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.build import build
 from harness.catalog import Catalog
 from harness.data import open_dataset
+from harness.errors import HarnessError
 from harness.evaluate import intervals, judge, per_query
 from harness.execute.outcome import Workspace
 from harness.execute.stored import read_stored
@@ -31,12 +32,22 @@ if TYPE_CHECKING:
 def score(
     result: Result, spec: RunSpec, evaluators: tuple[Part, ...], workspace: Workspace, store: Store
 ) -> Result:
-    """Compute the figures that a stored run lacks, from its stored ranks and embeddings alone."""
+    """Compute the figures that a stored run lacks, from its stored ranks and embeddings alone.
+
+    Figures by labels are computed anew where other labels are there now; where none are, those of then stay.
+    """
     missing = lacking(result, evaluators)
-    if not missing:
+    labelled = [part for part in evaluators if part.name not in missing and _by_labels(result, part)]
+    if not missing and not labelled:
         return result
     dataset = open_dataset(spec.dataset, workspace.data, workspace.catalog)
     ranking = read_stored(result, dataset.split("test", spec.limit), store)
+    for part in labelled:
+        now = _labels_now(part, ranking, dataset.source, workspace.catalog)
+        if now and now != result.figures[part.name].get("labels"):
+            missing[part.name] = part
+    if not missing:
+        return result
     found = {
         name: judged(name, part, ranking, dataset.source, workspace.catalog) for name, part in missing.items()
     }
@@ -97,6 +108,21 @@ def merged(
 def lacking(result: Result, evaluators: tuple[Part, ...]) -> dict[str, Part]:
     """Return the evaluators, by name, whose figures a result does not hold as they would be computed now."""
     return {part.name: part for part in evaluators if not _holds(result.figures.get(part.name), part)}
+
+
+def _by_labels(result: Result, part: Part) -> bool:
+    """Tell of an evaluator with an entry whether it may read labels; one without any has no figures either."""
+    entry = result.figures[part.name]
+    return bool(entry.get("labels")) or not entry.get("values")
+
+
+def _labels_now(part: Part, ranking: Ranked, source: Path | None, catalog: Catalog) -> str:
+    """Return the hash of the labels that are there now; empty where none can be read."""
+    try:
+        evaluator = build(part, "evaluator", catalog, source=source)
+        return str(evaluator.labels_of(ranking)) if isinstance(evaluator, Labelled) else ""
+    except HarnessError:
+        return ""
 
 
 def _holds(figures: Mapping[str, Any] | None, part: Part) -> bool:

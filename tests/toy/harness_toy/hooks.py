@@ -50,5 +50,11 @@ def harness_evaluators() -> list[EvaluatorSpec]:
             target="harness_toy.judges:Hits",
             summary="R@K and rSum",
             metrics=("t2i.*", "i2t.*", "rsum"),
-        )
+        ),
+        EvaluatorSpec(
+            name="marked",
+            target="harness_toy.judges:Marked",
+            summary="R@1 of some",
+            metrics=("t2i.recall@1",),
+        ),
     ]
