@@ -171,7 +171,7 @@ def _lacking(what: str, evaluator: str | None, kept: Sequence[str]) -> InputErro
         )
     return InputError(
         f"{what} keeps no ranks of evaluator {evaluator!r}; {has}{nearest(evaluator, kept)}",
-        hint="Without --evaluator the plain ranks are compared; `harness run` of a matrix adds what lacks.",
+        hint="Without --evaluator the plain ranks are compared. Evaluators of several right answers keep none.",
     )
 
 

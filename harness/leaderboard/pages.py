@@ -74,9 +74,13 @@ def check(folder: Path) -> list[str]:
     for pattern in ("*.md", "figures/*.svg", "curves/*.svg"):
         for path in sorted(folder.glob(pattern)):
             if path.relative_to(folder).as_posix() not in pages.keys() | figures.keys():
-                stale.append(f"{path} is rendered from nothing: remove it with `git rm {path}`")
+                stale.append(
+                    f"{path} is rendered from nothing: remove it, with `git rm -f {path}` if git knows it"
+                )
     for path in Ranks(folder).orphans(rows):
-        stale.append(f"{path} belongs to no row of {RESULTS}: remove it with `git rm {path}`")
+        stale.append(
+            f"{path} belongs to no row of {RESULTS}: remove it, with `git rm -f {path}` if git knows it"
+        )
     return stale
 
 

@@ -87,9 +87,8 @@ def _disagreement(row: Row, evaluator: str, sample: Sample) -> list[str]:
     return [
         f"{evaluator}.{name} is {row.metrics[f'{evaluator}.{name}']:.4f}, by the ranks {value:.4f}"
         for name, value in figures.items()
-        if name != RSUM
-        and f"{evaluator}.{name}" in row.metrics
-        and abs(row.metrics[f"{evaluator}.{name}"] - value) > WITHIN
+        if f"{evaluator}.{name}" in row.metrics
+        and abs(row.metrics[f"{evaluator}.{name}"] - value) > (100 * WITHIN if name == RSUM else WITHIN)
     ]
 
 

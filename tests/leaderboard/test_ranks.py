@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,20 @@ def test_a_digit_changed_by_hand_is_found(folder: Path, measured: Make) -> None:
     path.write_text(path.read_text().replace(f'"recall.i2t.recall@1": {value}', '"recall.i2t.recall@1": 0.9'))
     with pytest.raises(StoreError, match=r"disagree on run .*recall@1 is 0\.9000"):
         check(folder)
+
+
+def test_an_rsum_changed_by_hand_is_found(folder: Path, measured: Make) -> None:
+    row = measured(1.0)
+    total = 100.0 * sum(
+        row.metrics[f"recall.{side}.recall@{k}"] for side in ("i2t", "t2i") for k in (1, 5, 10)
+    )
+    for value, wrong in ((total, False), (total + 0.1, True)):
+        merge_rows(folder / "results.jsonl", [replace(row, metrics={**row.metrics, "recall.rsum": value})])
+        if wrong:
+            with pytest.raises(StoreError, match=r"disagree on run .*recall\.rsum is"):
+                render(folder)
+        else:
+            render(folder)
 
 
 def test_a_median_changed_by_hand_is_found(folder: Path, measured: Make) -> None:
