@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,74 @@ SHARED = next(
 pytestmark = pytest.mark.skipif(SHARED is None, reason="the folder of real data is absent")
 
 DIM = 24
-RIGHT = 2
-"""Of five images in turn, so many have their own captions beside them; those of the others point away."""
+RADIUS = 0.1
+"""Of the small circle on which the images of a group lie; groups are far from each other."""
+FOLD = 1000
+ACROSS = (100, 100, 60, 60, 0)
+"""Images of each fold whose captions lie at an image of the other fold of a pair, a thousand places away."""
+CUTS = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Embeddings, and the ranks of images and of captions among 5,000 images and within each thousand."""
+
+    image: np.ndarray
+    text: np.ndarray
+    whole: tuple[np.ndarray, np.ndarray]
+    folds: tuple[np.ndarray, np.ndarray]
+
+
+def planted() -> Planted:
+    """Plant groups of images on circles, other numbers of them in each fold; ranks follow from the kind of a group.
+
+    The captions of a group of m lie at the image opposite, so that a caption finds its image last of m, and an image
+    its captions after those of m - 1 others. In a group of `mixed`, two of five captions are exchanged in a pair: they
+    lie at the other image, and those that stay a little beside their own. One alone has its captions where it is.
+    """
+    random = np.random.default_rng(0)
+    image, text = np.zeros((5000, DIM)), np.zeros((25_000, DIM))
+    i2t, t2i = np.ones(5000, dtype=np.int64), np.ones(25_000, dtype=np.int64)
+
+    def group(places: Sequence[int], *, mixed: bool = False) -> None:
+        size = len(places)
+        axes, _ = np.linalg.qr(random.standard_normal((DIM, 4)))
+        centre, one, two, beside = axes.T
+        # Not quite even: no two are equally far from a third, which rounding would decide.
+        angles = 2 * np.pi * (np.arange(size) + random.uniform(0, 0.1, size)) / size
+        rows = centre + (RADIUS if size > 1 else 0) * (
+            np.outer(np.cos(angles), one) + np.outer(np.sin(angles), two)
+        )
+        for number, place in enumerate(places):
+            own, captions = rows[number], slice(5 * place, 5 * place + 5)
+            image[place] = own
+            text[captions] = rows[(number + size // 2) % size]
+            i2t[place], t2i[captions] = 1 + 5 * (size - 1), size
+            if mixed:
+                kept = slice(5 * place, 5 * place + 3)
+                text[kept] = own + 0.01 * beside
+                i2t[place], t2i[kept] = 3, 1
+
+    for fold, across in enumerate(ACROSS):
+        start, stop = FOLD * fold, FOLD * (fold + 1)
+        if fold % 2 == 0:
+            for place in range(start, start + across):
+                group([place, place + FOLD])
+        place = start + across
+        for size, count in ((12, 10 + fold), (8, 10 + 2 * fold), (2, 50 + 10 * fold)):
+            for _ in range(count):
+                group(range(place, place + size))
+                place += size
+        for _ in range(75 + 5 * fold):
+            group(range(place, place + 2), mixed=True)
+            place += 2
+        for alone in range(place, stop):
+            group([alone])
+    apart = np.concatenate([FOLD * fold + np.arange(across) for fold, across in enumerate(ACROSS)])
+    within = i2t.copy(), t2i.copy()
+    within[0][apart] = 1
+    within[1].reshape(5000, 5)[apart] = 1
+    return Planted(image, text, (i2t, t2i), within)
 
 
 def karpathy(path: Path) -> list[dict[str, object]]:
@@ -66,10 +134,9 @@ def test_planted_embeddings_give_the_planted_recalls(tmp_path: Path) -> None:
     manifest = prepare("coco", "mscoco", {"strict": False}, folder, tmp_path / "data", catalog, files=[file])
     assert manifest.counts["test"] == {"images": 5000, "captions": 25_000}
 
-    random = np.random.default_rng(0)
-    image = random.standard_normal((5000, DIM))
-    right = np.arange(5000) % 5 < RIGHT
-    text = np.repeat(np.where(right[:, None], image, -image), 5, axis=0)
+    plant = planted()
+    image, text = plant.image, plant.text
+    random = np.random.default_rng(1)
     order, words = random.permutation(5000), random.permutation(25_000)
     np.savez(
         tmp_path / "planted.npz",
@@ -83,17 +150,24 @@ def test_planted_embeddings_give_the_planted_recalls(tmp_path: Path) -> None:
     )
     given = Submission(file=tmp_path / "planted.npz", method="planted", dataset="coco")
     names = ("recall", "recall-1k", "cxc", "eccv-caption")
-    result = examine(given, Registry.load(registry), workspace, names).result
+    found = examine(given, Registry.load(registry), workspace, names)
+    result = found.result
     figures = {name: result.figures[name]["values"] for name in names}
 
-    for name in ("recall", "recall-1k"):
-        for side in ("i2t", "t2i"):
-            for k in (1, 5, 10):
-                assert figures[name][f"{side}.recall@{k}"] == pytest.approx(RIGHT / 5, abs=1e-12)
-    assert (figures["recall"]["t2i.mean_rank"], figures["recall-1k"]["t2i.mean_rank"]) == (
-        pytest.approx(0.4 + 0.6 * 5000),
-        pytest.approx(0.4 + 0.6 * 1000),
-    )
+    told = []
+    for name, sides in (("recall", plant.whole), ("recall-1k", plant.folds)):
+        for side, ranks, counted in zip(("i2t", "t2i"), sides, found.queries.ranks[name], strict=True):
+            assert np.array_equal(counted, ranks)
+            shares = [float((ranks <= k).mean()) for k in CUTS]
+            for k, share in zip(CUTS, shares, strict=True):
+                assert figures[name][f"{side}.recall@{k}"] == pytest.approx(share, abs=1e-12)
+            assert figures[name][f"{side}.mean_rank"] == pytest.approx(ranks.mean())
+            # What is planted tells apart cut-offs, sides, folds, and the whole from its folds.
+            assert min(np.diff([0.2, *shares, 1])) > 0.03
+            of_folds = ranks.reshape(5, -1) <= 5
+            assert min(np.diff(np.sort(of_folds.mean(axis=1)))) > 0.003
+            told += shares
+    assert min(np.diff(np.unique(np.round(told, 9)))) > 1e-3
     images = [int(row["image_id"]) for row in rows]  # type: ignore[call-overload]
     captions = [int(number) for row in rows for number in row["caption_ids"]]  # type: ignore[attr-defined]
     sides = {
@@ -104,10 +178,14 @@ def test_planted_embeddings_give_the_planted_recalls(tmp_path: Path) -> None:
         for side, (*parts, stem) in sides.items():
             assert SHARED is not None
             labels = json.loads((SHARED / "coco_text" / f"{prefix}_{stem}.json").read_text())
-            first, precision = _planted(*parts, {int(key): set(map(int, v)) for key, v in labels.items()})
+            first, precision, average = _planted(
+                *parts, {int(key): set(map(int, v)) for key, v in labels.items()}
+            )
             assert figures[name][f"{side}.recall@1"] == pytest.approx(first, abs=1e-12)
             assert figures[name][f"{side}.r_precision"] == pytest.approx(precision, abs=1e-12)
-            assert 0.35 < first < 0.6
+            assert figures[name][f"{side}.map@r"] == pytest.approx(average, abs=1e-12)
+            assert 0.3 < first < 0.7
+            assert abs(precision - average) > 1e-3
             low, high = result.figures[name]["intervals"][f"{side}.recall@1"]
             assert low < first < high < low + 0.08
         assert result.figures[name]["labels"]
@@ -119,11 +197,11 @@ def _planted(
     asked_ids: list[int],
     item_ids: list[int],
     labels: dict[int, set[int]],
-) -> tuple[float, float]:
-    """Return R@1 and R-Precision over the labelled queries, query by query; ties are lost."""
+) -> tuple[float, float, float]:
+    """Return R@1, R-Precision and mAP@R over the labelled queries, query by query; ties are lost."""
     unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (asked, items)]
     column = {number: place for place, number in enumerate(item_ids)}
-    first, precision = [], []
+    first, precision, average = [], [], []
     for number, row in zip(asked_ids, unit[0], strict=True):
         if number not in labels:
             continue
@@ -134,5 +212,8 @@ def _planted(
         tied = own[:, None] - 1e-9
         places = np.arange(1, len(own) + 1) + (scores >= tied).sum(axis=1) - (own >= tied).sum(axis=1)
         first.append(places[0] == 1)
-        precision.append(np.count_nonzero(places <= len(labels[number])) / len(labels[number]))
-    return float(np.mean(first)), float(np.mean(precision))
+        relevant = len(labels[number])
+        among = places <= relevant
+        precision.append(np.count_nonzero(among) / relevant)
+        average.append(float((np.arange(1, len(own) + 1) / places)[among].sum()) / relevant)
+    return float(np.mean(first)), float(np.mean(precision)), float(np.mean(average))
