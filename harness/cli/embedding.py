@@ -65,11 +65,12 @@ def embedding(
     )
     waiting = Waiting(lambda owner: say(f"waiting for {owner}"), lambda: 0)
     chosen, measured, failed = _chosen(store, runs), list[Any](), False
+    known: dict[str, dict[str, float]] = {}
     with Bar() as bar:
         for number, fingerprint in enumerate(chosen):
             bar(number, len(chosen), fingerprint)
             try:
-                found = remeasure(fingerprint, workspace, store, registry.path.parent)
+                found = remeasure(fingerprint, workspace, store, registry.path.parent, known)
                 if publish:
                     keep(found, workspace, store, waiting)
                 measured.append(found)

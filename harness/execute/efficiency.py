@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 MEASURED = ("image_flops", "text_flops", "images_per_second", "captions_per_second")
 """What `efficiency` returns."""
-IMAGES, CAPTIONS = 32, 256
+IMAGES, CAPTIONS = 16, 256
 """Inputs of a batch, or all there are."""
-ROUNDS, SECONDS = 10, 0.02
-"""Measurements, and the least time of one; a longer call is measured alone. The fastest counts: what else the machine
-does can only slow one down."""
+ROUNDS, LEAST, SECONDS, PATIENCE = 10, 3, 0.02, 1.0
+"""Measurements, fewer but not below `LEAST` once they took `PATIENCE` seconds, and the least time of one: a longer call
+is measured alone. The fastest counts: what else the machine does can only slow one down."""
 
 
 def efficiency(
@@ -107,7 +107,10 @@ def _rate(work: Callable[[], object], device: str) -> float:
     """Return calls a second in the fastest round, after two calls that do not count."""
     _seconds(work, 1, device)
     calls = max(1, math.ceil(SECONDS / _seconds(work, 1, device)))
-    return calls / min(_seconds(work, calls, device) for _ in range(ROUNDS))
+    rounds: list[float] = []
+    while len(rounds) < LEAST or (len(rounds) < ROUNDS and sum(rounds) < PATIENCE):
+        rounds.append(_seconds(work, calls, device))
+    return calls / min(rounds)
 
 
 def _seconds(work: Callable[[], object], calls: int, device: str) -> float:

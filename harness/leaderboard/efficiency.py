@@ -18,7 +18,7 @@ _ABOUT = (
     "parameters: of both encoders, frozen ones too; trained: those that training changed, a loss's own among them. "
     "GFLOP and MFLOP: of a forward pass at test time, in products and convolutions, a multiplication with its "
     "addition as two operations (torch's counter). images/s and captions/s: embedding of batches that are decoded "
-    "and tokenised, the fastest of ten. peak memory and training: of the last stage; cached features of a frozen "
+    "and tokenised, the fastest of several. peak memory and training: of the last stage; cached features of a frozen "
     "backbone are computed before it, and other work on the machine lengthens it."
 )
 

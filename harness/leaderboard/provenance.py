@@ -20,7 +20,8 @@ def how_measured(rows: Sequence[Row], fill: Sequence[str]) -> str:
         f"- Protocol: {_listed(f'{row.images:,} test images, {row.captions:,} captions' for row in rows)}.",
         f"- Hardware: {_listed(row.hardware for row in rows)}.",
         f"- Versions: {_versions(rows)}.",
-        f"- Source revision: {_listed(row.source_revision or 'unknown' for row in rows)}.",
+        f"- Source revision, + where files differed from it: "
+        f"{_listed(row.source_revision or 'unknown' for row in rows)}.",
         f"- Date: {escape(dates[0])}{f' to {escape(dates[-1])}' if len(dates) > 1 else ''}.",
     ]
     return "\n\n".join(["Measured with", fence("\n".join(commands)), "\n".join(facts)])
