@@ -11,7 +11,7 @@ from harness.durable import durable
 from harness.errors import StoreError
 from harness.leaderboard.rows import Row
 from harness.queries import read_queries
-from harness.statistics import RSUM, Sample, samples
+from harness.statistics import RECALLS, RSUM, Sample, samples
 
 FOLDER = "ranks"
 WITHIN = 5e-4
@@ -84,6 +84,9 @@ def _disagreement(row: Row, evaluator: str, sample: Sample) -> list[str]:
         # Over folds, these are means of the folds' own.
         figures |= {f"{side}.median_rank": float(statistics.median(ranks)) for side, ranks in _sides(sample)}
         figures |= {f"{side}.mean_rank": float(ranks.mean()) for side, ranks in _sides(sample)}
+    if not all(f"{evaluator}.{name}" in row.metrics for name in RECALLS):
+        # An evaluator at other K adds up other recalls.
+        figures.pop(RSUM)
     return [
         f"{evaluator}.{name} is {row.metrics[f'{evaluator}.{name}']:.4f}, by the ranks {value:.4f}"
         for name, value in figures.items()

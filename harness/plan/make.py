@@ -51,7 +51,9 @@ def make_plan(
     if limit is not None and limit < 1:
         raise InputError(f"a limit of {limit} images leaves none; it is 1 or more")
     if "" in (datasets or ()):
-        raise InputError("a dataset was asked for by an empty name", hint="Is a variable of the shell not set?")
+        raise InputError(
+            "a dataset was asked for by an empty name", hint="Is a variable of the shell not set?"
+        )
     record = registry.matrices[matrix]
     axes = choose(record, datasets=datasets, only=only or {}, seeds=seeds)
     resolver = Resolver(registry, catalog, record, axes)
