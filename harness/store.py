@@ -95,12 +95,12 @@ class Store:
         path = self.runs / fingerprint / "result.json"
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
-            schema = raw["schema"]
+            newer = raw["schema"] > SCHEMA
+            if not newer:
+                return Result(**raw)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"cannot read {path}: {error}", hint="Run it again with --force.") from error
-        if schema > SCHEMA:
-            raise StoreError(f"{path} was written by a newer version (schema {schema}, known: {SCHEMA})")
-        return Result(**raw)
+        raise StoreError(f"{path} was written by a newer version (schema {raw['schema']}, known: {SCHEMA})")
 
     def folder(self, fingerprint: str) -> Path:
         """Return the folder of a finished run."""
@@ -120,6 +120,7 @@ class Store:
                 return [f"{folder / MANIFEST}: of a newer version (schema {schema}, known: {SCHEMA})"]
             if schema not in range(1, SCHEMA + 1) or _json(manifest) != content:
                 raise ValueError("it was altered")
+            files = dict(files)
         except (OSError, ValueError, KeyError, TypeError) as error:
             return [f"{folder / MANIFEST}: {error}"]
         return [
@@ -136,11 +137,24 @@ class Store:
             StoreError: names the file if it is missing or damaged.
         """
         folder = self.runs / fingerprint
-        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        path = folder / name
+        path, files = folder / name, self._listed(folder)
         if name not in files or not path.is_file() or file_sha256(path) != files[name]:
             raise StoreError(f"{path} is missing or damaged", hint="Run it again with --force.")
         return path
+
+    @staticmethod
+    def _listed(folder: Path) -> dict[str, str]:
+        """Return the sha256 of each file by name, as the manifest of a run has them.
+
+        Raises:
+            StoreError: if it cannot be read.
+        """
+        try:
+            return dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{folder / MANIFEST} is missing or damaged: {error}", hint="Run it again with --force."
+            ) from error
 
     def weights(self, fingerprint: str) -> dict[str, Tensor]:
         """Read the weights that a run kept, by parameter name."""
@@ -166,7 +180,10 @@ class Store:
         self._replace(result, write)
         shutil.rmtree(self.work(result.fingerprint), ignore_errors=True)
 
-    def _replace(self, result: Result, write: Callable[[Path], None]) -> None:
+    def _replace(
+        self, result: Result, write: Callable[[Path], None], kept: Mapping[str, str] | None = None
+    ) -> None:
+        """Put what `write` writes in the place of a run; `kept` has the sha256 of what it links unread."""
         from safetensors import SafetensorError
 
         temporary = self.runs / f".{result.fingerprint}.{os.getpid()}"
@@ -176,7 +193,7 @@ class Store:
             write(temporary)
             _write_json(temporary / "spec.json", result.spec)
             _write_json(temporary / "result.json", dataclasses.asdict(result))
-            self._seal(temporary)
+            self._seal(temporary, kept or {})
             reach("sealed run")
             final, old = self.runs / result.fingerprint, temporary.with_suffix(".old")
             if final.exists():
@@ -204,26 +221,34 @@ class Store:
     def update(self, result: Result, write: Callable[[Path], None] | None = None) -> None:
         """Replace the figures of a stored run, and the files that `write` writes; its other files stay.
 
-        So does the checkpoint of an attempt to make it again.
+        They keep the checksums that they were stored with: what was damaged since stays known as damaged. So does the
+        checkpoint of an attempt to make it again.
+
+        Raises:
+            StoreError: if the manifest or a file that it names is gone.
         """
         folder = self.runs / result.fingerprint
+        kept = {n: sha for n, sha in self._listed(folder).items() if n not in ("result.json", "spec.json")}
 
         def fill(temporary: Path) -> None:
             if write is not None:
                 write(temporary)
-            for path in folder.iterdir():
-                kept = path.name not in ("result.json", "spec.json", MANIFEST)
-                if kept and not (temporary / path.name).exists():
-                    os.link(path, temporary / path.name)
+            for name in list(kept):
+                if (temporary / name).exists():
+                    del kept[name]
+                elif not (folder / name).is_file():
+                    raise StoreError(f"{folder / name} is missing", hint="Run it again with --force.")
+                else:
+                    os.link(folder / name, temporary / name)
 
-        self._replace(result, fill)
+        self._replace(result, fill, kept)
 
-    def _seal(self, folder: Path) -> None:
+    def _seal(self, folder: Path, kept: Mapping[str, str]) -> None:
         files = {}
         for path in sorted(folder.iterdir()):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-            files[path.name] = file_sha256(path)
+            files[path.name] = kept.get(path.name) or file_sha256(path)
         _write_json(folder / MANIFEST, {"schema": SCHEMA, "files": files})
         sync_folder(folder)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -82,6 +85,48 @@ def test_update_keeps_the_other_files(tmp_path: Path) -> None:
     assert store.result("f" * 16).figures["recall"]["values"] == {"rsum": 1.0}
     assert (store.folder("f" * 16) / "history.jsonl").read_text() == "{}\n"
     assert store.damage("f" * 16) == []
+
+
+def test_update_gives_a_damaged_file_no_new_checksum(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.publish(result(), write)
+    path = store.folder("f" * 16) / "history.jsonl"
+    path.write_text("[]\n")
+    (store.folder("f" * 16) / "stray").write_text("of nobody")
+    store.update(result(val_rsum=2.0))
+    assert store.damage("f" * 16) == [str(path)]
+    assert store.result("f" * 16).val_rsum == 2.0
+    assert not (store.folder("f" * 16) / "stray").exists()
+    store.update(result(val_rsum=3.0), write)
+    assert store.damage("f" * 16) == []
+    path.unlink()
+    with pytest.raises(StoreError, match=r"history\.jsonl is missing"):
+        store.update(result(val_rsum=4.0))
+    assert store.result("f" * 16).val_rsum == 3.0
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("result.json", lambda raw: {**raw, "schema": "9"}),
+        ("result.json", lambda raw: {**raw, "more": 1}),
+        ("result.json", lambda raw: [raw]),
+        ("manifest.json", lambda raw: {**raw, "files": []}),
+        ("manifest.json", lambda raw: {**raw, "files": 3}),
+        ("manifest.json", lambda raw: []),
+    ],
+)
+def test_what_others_wrote_into_a_store_is_refused_and_named(
+    tmp_path: Path, name: str, change: Callable[[object], object]
+) -> None:
+    store = Store(tmp_path)
+    store.publish(result(), write)
+    path = store.folder("f" * 16) / name
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    assert store.damage("f" * 16) != []
+    read = store.result if name == "result.json" else partial(store.checked, name="history.jsonl")
+    with pytest.raises(StoreError, match=f"{re.escape(name)}|history.*damaged"):
+        read("f" * 16)
 
 
 def test_a_kill_between_the_two_renames_is_mended(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ def doctor(
     if everything:
         from harness.cli.integrity import examine_store
 
-        examine_store(where, load_registry(registry_file), catalog, as_json=as_json)
+        options = {"registry": registry_file, "home": home}
+        examine_store(where, load_registry(registry_file), catalog, as_json=as_json, options=options)
         return
     import torch
 

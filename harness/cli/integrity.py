@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -18,11 +18,17 @@ if TYPE_CHECKING:
     from harness.registry import Registry
 
 
-def examine_store(where: Place, registry: Registry, catalog: Catalog, *, as_json: bool) -> None:
-    """Read all of a store again, name what is damaged and what mends it; exit code 1 if anything is."""
+def examine_store(
+    where: Place, registry: Registry, catalog: Catalog, *, as_json: bool, options: Mapping[str, Any]
+) -> None:
+    """Read all of a store again, name what is damaged and what mends it; exit code 1 if anything is.
+
+    Args:
+        options: that the command line gave and a repair needs as well.
+    """
     from harness.execute.integrity import examine
 
-    commands = commands_of(where, registry, catalog)
+    commands = commands_of(where, registry, catalog, options)
     with Bar() as bar:
         examined = examine(where.home, where.data, commands, bar)
     if as_json:
@@ -49,7 +55,9 @@ def examine_store(where: Place, registry: Registry, catalog: Catalog, *, as_json
         out.print("every stored file is what was written", markup=False)
 
 
-def commands_of(where: Place, registry: Registry, catalog: Catalog) -> Mapping[str, str]:
+def commands_of(
+    where: Place, registry: Registry, catalog: Catalog, options: Mapping[str, Any]
+) -> Mapping[str, str]:
     """Return for every run of the registry's matrices the command that does it, and no other cell."""
     from harness.data import prepared_parts, protocol_of
     from harness.errors import HarnessError
@@ -68,7 +76,7 @@ def commands_of(where: Place, registry: Registry, catalog: Catalog) -> Mapping[s
             )
         except HarnessError:
             continue  # a matrix that cannot be planned has no run to do again
-        asked = Asked(matrix=matrix, dataset=False, seed=False, options={})
+        asked = Asked(matrix=matrix, dataset=False, seed=False, options=dict(options))
         parents = {run.fingerprint: run.parent for run in plan.runs}
         for cell in plan.cells:
             run: str | None = cell.run.fingerprint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +114,12 @@ def _run(store: Store, fingerprint: str, commands: Mapping[str, str]) -> Iterato
         )
     extra = _unlisted(store.folder(fingerprint))
     for path_ in extra:
-        yield Damage(kind="run", path=str(path_), problem="stands in no manifest", repair=f"rm {path_}")
+        yield Damage(
+            kind="run",
+            path=str(path_),
+            problem="stands in no manifest",
+            repair=f"rm {shlex.quote(str(path_))}",
+        )
 
 
 def _unlisted(folder: Path) -> list[Path]:
@@ -132,11 +138,15 @@ def _own_command(store: Store, fingerprint: str) -> str:
         command = str(store.result(fingerprint).provenance.get("command", ""))
     except (HarnessError, TypeError, AttributeError):
         command = ""
-    words = [word for word in command.split() if word != "--force"]
-    return (
-        " ".join(words)
-        or f"no matrix of this registry has it; once it is not needed: rm -r {store.folder(fingerprint)}"
-    )
+    try:
+        words = [word for word in shlex.split(command) if word != "--force"]
+    except ValueError:
+        words = []
+    # The file may be the damaged one, or somebody else's: nothing but a command of ours is told, word by word.
+    if words[:1] == ["harness"]:
+        return shlex.join(words)
+    folder = shlex.quote(str(store.folder(fingerprint)))
+    return f"no matrix of this registry has it; once it is not needed: rm -r {folder}"
 
 
 def _checkpoint(path: Path) -> Iterator[Damage]:

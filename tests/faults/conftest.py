@@ -75,7 +75,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if "fault row" not in told:
         return
     if report.when != "teardown":
-        _PASSED[report.nodeid] = report.passed if report.when == "call" else not report.skipped
+        _PASSED[report.nodeid] = report.passed
         _CALLED.discard(report.nodeid) if report.skipped else _CALLED.add(report.nodeid)
     elif report.nodeid in _CALLED:
         total = _TOTALS.setdefault(told["fault row"], dict.fromkeys(COLUMNS, 0))
