@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from dataclasses import dataclass
 
 from harness.catalog import Catalog
-from harness.errors import InputError
+from harness.errors import InputError, RegistryError
+from harness.registry.document import read_value
+from harness.registry.entries import SECTIONS
+from harness.registry.extend import entry_names, installed
 from harness.specs import Kind
 
 PREFIX = "retrieval-harness-"
@@ -42,7 +46,7 @@ def names_of(name: str, kind: Kind, catalog: Catalog | None = None) -> Names:
         catalog: what is installed; a name that is taken there is refused.
 
     Raises:
-        InputError: if the name is malformed, too long, or taken.
+        InputError: if the name is malformed, too long, no text in YAML, or taken.
     """
     if not _NAME.fullmatch(name):
         raise InputError(
@@ -54,16 +58,37 @@ def names_of(name: str, kind: Kind, catalog: Catalog | None = None) -> Names:
         raise InputError(
             f"{short!r} has {len(short)} characters, more than {LONGEST}", hint="Shorten the name."
         )
+    _check_text(short)
     distribution = PREFIX + short
     if catalog is not None:
         _check_free(short, distribution, kind, catalog)
     words = "".join(word.capitalize() for word in short.split("-"))
+    plain = words[0].isalpha() and not keyword.iskeyword(words)
     return Names(
         name=short,
         distribution=distribution,
         package="harness_" + short.replace("-", "_"),
-        cls=words if words[0].isalpha() else kind.capitalize() + words,
+        cls=words if plain else kind.capitalize() + words,
     )
+
+
+def _check_text(name: str) -> None:
+    """Refuse a name that a registry would read as a number or another value, or that stands in ours."""
+    try:
+        text = read_value(name, "the name") == name
+    except RegistryError:
+        text = False
+    if not text:
+        raise InputError(
+            f"{name!r} is a number or another value in YAML, and names nothing there",
+            hint=f"Begin with a word: my-{name}",
+        )
+    for section in SECTIONS:
+        if name in entry_names(installed(), section):
+            raise InputError(
+                f"{name!r} stands among the {section} of the harness's registry.yaml already",
+                hint="Take another name: the package brings a registry that extends it.",
+            )
 
 
 def _check_free(name: str, distribution: str, kind: Kind, catalog: Catalog) -> None:

@@ -24,6 +24,7 @@ def test_all_names_follow_from_one() -> None:
 def test_a_class_begins_with_a_letter() -> None:
     assert names_of("3d-loss", "loss").cls == "Loss3dLoss"
     assert names_of("class", "evaluator").package == "harness_class"
+    assert names_of("none", "loss").cls == "LossNone"
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,8 @@ def test_a_class_begins_with_a_letter() -> None:
         "x;rm",
         "$name",
         "x" * 300,
+        # Values of YAML, and names of our registry.
+        *("123", "1e3", "0x10", "null", "true", "~", "smoke", "cca-words", "bag"),
     ],
 )
 def test_what_cannot_name_a_plugin_is_refused(name: str) -> None:
