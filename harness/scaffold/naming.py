@@ -73,7 +73,7 @@ def names_of(name: str, kind: Kind, catalog: Catalog | None = None) -> Names:
 
 
 def _check_text(name: str) -> None:
-    """Refuse a name that a registry would read as a number or another value, or that stands in ours."""
+    """Refuse a name that a registry would read as a number or another value."""
     try:
         text = read_value(name, "the name") == name
     except RegistryError:
@@ -83,12 +83,6 @@ def _check_text(name: str) -> None:
             f"{name!r} is a number or another value in YAML, and names nothing there",
             hint=f"Begin with a word: my-{name}",
         )
-    for section in SECTIONS:
-        if name in entry_names(installed(), section):
-            raise InputError(
-                f"{name!r} stands among the {section} of the harness's registry.yaml already",
-                hint="Take another name: the package brings a registry that extends it.",
-            )
 
 
 def _check_free(name: str, distribution: str, kind: Kind, catalog: Catalog) -> None:
@@ -103,4 +97,10 @@ def _check_free(name: str, distribution: str, kind: Kind, catalog: Catalog) -> N
             raise InputError(
                 f"a plugin {plugin.name!r} of {plugin.distribution} {plugin.version} is installed",
                 hint="Take another name, or add the component to that plugin's hooks.",
+            )
+    for section in SECTIONS:
+        if name in entry_names(installed(), section):
+            raise InputError(
+                f"{name!r} stands among the {section} of the harness's registry.yaml already",
+                hint="Take another name: the package brings a registry that extends it.",
             )

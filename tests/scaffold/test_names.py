@@ -47,8 +47,8 @@ def test_a_class_begins_with_a_letter() -> None:
         "x;rm",
         "$name",
         "x" * 300,
-        # Values of YAML, and names of our registry.
-        *("123", "1e3", "0x10", "null", "true", "~", "smoke", "cca-words", "bag"),
+        # Values of YAML.
+        *("123", "1e3", "0x10", "null", "true", "~"),
     ],
 )
 def test_what_cannot_name_a_plugin_is_refused(name: str) -> None:
@@ -69,3 +69,6 @@ def test_a_name_that_is_taken_is_refused(toy_catalog: Catalog) -> None:
     with pytest.raises(InputError, match="a plugin 'toy' of acme-toy"):
         names_of("toy", "loss", toy_catalog)
     assert names_of("contrast", "evaluator", toy_catalog).name == "contrast"
+    for name in ("smoke", "cca-words", "bag"):  # of our registry, which the package's extends
+        with pytest.raises(InputError, match=r"of the harness's registry\.yaml already"):
+            names_of(name, "loss", toy_catalog)
