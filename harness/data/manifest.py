@@ -139,8 +139,21 @@ def differences(part: Part, manifest: Manifest) -> str:
     if manifest.revision != part.revision:
         return f"it was prepared by revision {manifest.revision} of {part.use!r}, now {part.revision}"
     if canonical(dict(manifest.params)) != canonical(dict(part.params)):
-        return f"it was prepared with parameters {dict(manifest.params)}, not {dict(part.params)}"
+        return f"it was prepared with {_told(manifest.params)}, and its entry in the registry has {_told(part.params)}"
     return ""
+
+
+def other_parameters(part: Part, manifest: Manifest) -> bool:
+    """Tell whether it is parameters alone that a prepared dataset differs in."""
+    same = (manifest.use, manifest.revision) == (part.use, part.revision)
+    return same and canonical(dict(manifest.params)) != canonical(dict(part.params))
+
+
+def _told(params: Mapping[str, Any]) -> str:
+    """Write parameters as registry.yaml has them."""
+    return (
+        ", ".join(f"{key}: {json.dumps(value)}" for key, value in sorted(params.items())) or "no parameters"
+    )
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -12,7 +12,14 @@ from harness.build import build
 from harness.data import folder as folders
 from harness.data.checks import check_records
 from harness.data.images import ImageError, decode, read
-from harness.data.manifest import Manifest, StoredRecord, differences, read_manifest, read_records
+from harness.data.manifest import (
+    Manifest,
+    StoredRecord,
+    differences,
+    other_parameters,
+    read_manifest,
+    read_records,
+)
 from harness.data.prepared import annotations_of, dataset_spec
 from harness.errors import DataError, nearest
 from harness.plan import canonical
@@ -203,7 +210,13 @@ def _prepared(part: Part, root: Path) -> tuple[Path, Manifest]:
         raise DataError(error.message, hint=_command(part)) from error
     difference = differences(part, manifest)
     if difference:
-        raise DataError(f"dataset {part.name!r} cannot be used: {difference}", hint=_command(part))
+        hint = _command(part)
+        if other_parameters(part, manifest):
+            hint = (
+                "Write the parameters that it was prepared with into that entry, or prepare it with those of the "
+                f"entry: {hint}; with --as NAME it becomes a dataset of its own."
+            )
+        raise DataError(f"dataset {part.name!r} cannot be used: {difference}", hint=hint)
     return folder, manifest
 
 

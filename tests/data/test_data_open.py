@@ -32,6 +32,23 @@ def test_unknown_split_and_limit_are_named(source: Path, root: Path, catalog: Ca
         dataset.split("train", 0)
 
 
+def test_other_parameters_than_those_of_the_entry_are_told_with_what_to_write(
+    source: Path, root: Path, catalog: Catalog
+) -> None:
+    prepare("mine", "listed", {}, source, root, catalog)
+    with pytest.raises(DataError) as caught:
+        open_dataset(part(params={"strict": False, "captions": "all"}), root, catalog)
+    assert caught.value.message == (
+        "dataset 'mine' cannot be used: it was prepared with no parameters, and its entry in the registry has "
+        'captions: "all", strict: false'
+    )
+    assert "into that entry" in caught.value.hint
+    assert "--as NAME" in caught.value.hint
+    with pytest.raises(DataError) as caught:
+        open_dataset(part(revision=2, params={"strict": False}), root, catalog)
+    assert caught.value.hint == "harness data prepare mine --from DIR"
+
+
 def test_changed_image_is_never_used(source: Path, root: Path, catalog: Catalog) -> None:
     """Same size, same time: only the hash tells."""
     prepare("mine", "listed", {}, source, root, catalog)
