@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 def print_wins(wins: Decided, asked: Asked, count: int) -> None:
     """Print how many queries each side wins, and the first `count` of them."""
+    note = "A side wins a query that is a hit with it and not with the other, or at more K. Ranks are means over seeds."
+    out.print(plain(note), markup=False, soft_wrap=True)
     for names, found in (("AB", wins.a), ("BA", wins.b)):
         title = f"{names[0]} wins and {names[1]} loses {len(found):,} of {wins.queries:,} queries"
         rows = [_row(win, asked) for win in found[:count]]
