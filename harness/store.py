@@ -193,7 +193,7 @@ class Store:
             write(temporary)
             _write_json(temporary / "spec.json", result.spec)
             _write_json(temporary / "result.json", dataclasses.asdict(result))
-            self._seal(temporary, kept or {})
+            self._seal(temporary, kept)
             reach("sealed run")
             final, old = self.runs / result.fingerprint, temporary.with_suffix(".old")
             if final.exists():
@@ -243,12 +243,12 @@ class Store:
 
         self._replace(result, fill, kept)
 
-    def _seal(self, folder: Path, kept: Mapping[str, str]) -> None:
-        files = {}
+    def _seal(self, folder: Path, kept: Mapping[str, str] | None = None) -> None:
+        files, known = {}, kept or {}
         for path in sorted(folder.iterdir()):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-            files[path.name] = kept.get(path.name) or file_sha256(path)
+            files[path.name] = known.get(path.name) or file_sha256(path)
         _write_json(folder / MANIFEST, {"schema": SCHEMA, "files": files})
         sync_folder(folder)
 
