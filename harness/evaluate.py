@@ -47,23 +47,29 @@ def embed(
     """
     import torch
 
-    modes = image.training, text.training
-    image.eval()
-    text.eval()
-    try:
-        with torch.inference_mode():
-            batches = images.gallery(BATCH)
-            rows = torch.cat([images.embed(image, batch).float().cpu() for batch in batches]).numpy()
-            columns = torch.cat([text(batch).float().cpu() for batch in torch.split(texts, BATCH)]).numpy()
-    finally:
-        image.train(modes[0])
-        text.train(modes[1])
+    with evaluating(image, text), torch.inference_mode():
+        batches = images.gallery(BATCH)
+        rows = torch.cat([images.embed(image, batch).float().cpu() for batch in batches]).numpy()
+        columns = torch.cat([text(batch).float().cpu() for batch in torch.split(texts, BATCH)]).numpy()
     if rows.ndim != 2 or rows.shape[1:] != columns.shape[1:]:
         raise ScoreError(
             f"the encoders disagree: images are {rows.shape}, captions are {columns.shape}; "
             "both must be (batch, dim)"
         )
     return normalize(rows, split.image_ids, "image"), normalize(columns, split.caption_ids, "caption")
+
+
+@contextlib.contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Put modules into evaluation mode, and each back into the mode that it was in."""
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.train(mode)
 
 
 def judge(name: str, evaluator: Evaluator, ranking: Ranked) -> dict[str, float]:

@@ -11,6 +11,7 @@ from harness.bench.report import Fact, Group, Ratio, Timed
 from harness.bench.rounds import Work, interleave
 from harness.errors import RunError
 from harness.execute.outcome import Workspace
+from harness.execute.timing import finished
 from harness.inputs import derive
 
 
@@ -82,16 +83,10 @@ def contest(
                 _weigh(contender, found, memory, device)
     works = {contender.name: _work(contender, found, memory, device) for contender in contenders}
 
-    def wait() -> None:
-        if device.startswith("cuda"):
-            import torch
-
-            torch.cuda.synchronize(device)
-
     if found:
         check(found)
     seed = derive(0, "bench", title)
-    speeds = interleave(works, rounds=how.rounds, seconds=how.seconds, wait=wait, seed=seed)
+    speeds = interleave(works, rounds=how.rounds, seconds=how.seconds, wait=finished(device), seed=seed)
     check(found)
     timed = tuple(
         Timed(

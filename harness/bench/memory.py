@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.execute.provenance import PeakMemory
+from harness.execute.timing import finished
 
 
 def extra_memory(call: Callable[[], object], device: str) -> int | None:
@@ -33,10 +34,7 @@ def extra_memory(call: Callable[[], object], device: str) -> int | None:
         return None
     peak = PeakMemory(device)
     call()
-    if device.startswith("cuda"):
-        import torch
-
-        torch.cuda.synchronize(device)
+    finished(device)()
     return max(peak.bytes() - before, 0)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
+
+from harness.execute.timing import timed
 
 K = TypeVar("K", bound=Hashable)
 
@@ -80,9 +81,4 @@ def _calls(work: Work, seconds: float, wait: Callable[[], object]) -> int:
 
 def _time(work: Work, calls: int, wait: Callable[[], object]) -> float:
     work.ready()
-    wait()
-    start = time.perf_counter()
-    for _ in range(calls):
-        work.call()
-    wait()
-    return max(time.perf_counter() - start, 1e-9)
+    return timed(work.call, calls, wait)

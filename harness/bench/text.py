@@ -20,6 +20,7 @@ from harness.errors import HarnessError, InputError, RunError, nearest
 from harness.execute.outcome import Workspace
 from harness.execute.provenance import versions
 from harness.execute.settings import settle
+from harness.execute.timing import finished
 from harness.inputs import derive, prepare_captions
 from harness.registry import Component, Registry
 from harness.specs import DatasetSpec, EncoderSpec
@@ -228,13 +229,13 @@ def _timed(bench: TextBench, encoders: Mapping[str, Any], captions: Sequence[str
         ids = prepare_captions(encoder, captions, device)
         works |= {(name, mode): _work(name, mode, encoder, ids, direction) for mode in MODES}
 
-    def wait() -> None:
-        if device.startswith("cuda"):
-            torch.cuda.synchronize(device)
-
     length = len(captions[0].split())
     found = interleave(
-        works, rounds=bench.rounds, seconds=bench.seconds, wait=wait, seed=derive(0, "bench", length)
+        works,
+        rounds=bench.rounds,
+        seconds=bench.seconds,
+        wait=finished(device),
+        seed=derive(0, "bench", length),
     )
     return [
         Speed(

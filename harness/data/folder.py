@@ -140,7 +140,7 @@ def replace(root: Path, name: str, files: Mapping[str, bytes]) -> None:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-        fresh.chmod(0o777 & ~_umask())
+        fresh.chmod(0o777 & ~umask())
         sync_folder(fresh)
         if folder.exists():
             folder.rename(previous)
@@ -193,7 +193,8 @@ def _refuse_foreign(folder: Path) -> None:
             )
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return the mode bits that new files and folders of this process do not get."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.errors import Interrupted, RunError
 from harness.execute import member, run
-from harness.execute.outcome import Listener, Workspace
+from harness.execute.outcome import Listener, Workspace, never
 from harness.plan import RunSpec
 from harness.store import Result, Store
 
@@ -48,7 +48,7 @@ class _Members:
         context = forking()
         self.stop = context.Value("i", 0)
         self.pipes, self.processes = [], []
-        bare = replace(workspace, catalog=workspace.catalog.plain(), stopping=_nobody)
+        bare = replace(workspace, catalog=workspace.catalog.plain(), stopping=never)
         for rank in range(workspace.devices):
             receive, send = context.Pipe(duplex=False)
             invitation = member.Invitation(rank, workspace.devices, folder, spec, bare)
@@ -131,7 +131,3 @@ def forking() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*LOADED, member.__name__])
     return context
-
-
-def _nobody() -> int:
-    return 0

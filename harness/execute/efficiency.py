@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.data import OpenDataset
 from harness.decoded import shrunk, stored_size
+from harness.evaluate import evaluating
+from harness.execute.timing import finished, timed
 from harness.inputs import PixelInputs, prepare_captions
 from harness.protocols import Split
 
@@ -49,7 +50,7 @@ def efficiency(
     texts = prepare_captions(text, split.captions[:CAPTIONS], device)  # type: ignore[arg-type]
     works = {"image": partial(inputs.embed, image, images), "text": partial(text, texts)}
     sizes = {"image": len(images), "text": len(texts)}
-    with _evaluating(image, text), torch.no_grad():
+    with evaluating(image, text), torch.no_grad():
         flops = {side: _operations(work) for side, work in works.items()}
         rates = {side: _rate(work, device) for side, work in works.items()}
     found = [flops[side] / sizes[side] for side in works] + [rates[side] * sizes[side] for side in works]
@@ -65,18 +66,6 @@ class _Decoded:
     def pixels(self, index: int) -> Pixels:
         pixels = self.dataset.pixels(self.split.records[index])
         return pixels if self.size is None else shrunk(pixels, self.size)
-
-
-@contextlib.contextmanager
-def _evaluating(*modules: nn.Module) -> Iterator[None]:
-    modes = [module.training for module in modules]
-    try:
-        for module in modules:
-            module.eval()
-        yield
-    finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.train(mode)
 
 
 def _operations(work: Callable[[], object]) -> int:
@@ -105,24 +94,10 @@ def _plain() -> Iterator[None]:
 
 def _rate(work: Callable[[], object], device: str) -> float:
     """Return calls a second in the fastest round, after two calls that do not count."""
-    _seconds(work, 1, device)
-    calls = max(1, math.ceil(SECONDS / _seconds(work, 1, device)))
+    wait = finished(device)
+    timed(work, 1, wait)
+    calls = max(1, math.ceil(SECONDS / timed(work, 1, wait)))
     rounds: list[float] = []
     while len(rounds) < LEAST or (len(rounds) < ROUNDS and sum(rounds) < PATIENCE):
-        rounds.append(_seconds(work, calls, device))
+        rounds.append(timed(work, calls, wait))
     return calls / min(rounds)
-
-
-def _seconds(work: Callable[[], object], calls: int, device: str) -> float:
-    import torch
-
-    def wait() -> None:
-        if device.startswith("cuda"):
-            torch.cuda.synchronize(device)
-
-    wait()
-    start = time.perf_counter()
-    for _ in range(calls):
-        work()
-    wait()
-    return max(time.perf_counter() - start, 1e-9)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+from harness.data.folder import umask
 from harness.errors import InputError
 from harness.hookspecs import ENTRY_POINT_GROUP
 from harness.scaffold.naming import Names
@@ -111,7 +112,7 @@ def write_plugin(names: Names, sort: str, folder: Path, *, workspace: bool = Fal
                 path = partial / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
-            partial.chmod(0o777 & ~_umask())
+            partial.chmod(0o777 & ~umask())
             os.replace(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -210,9 +211,3 @@ def _tree(names: Names, kind: str) -> str:
 def _filled(template: str, fields: Mapping[str, str]) -> str:
     text = (_TEMPLATES / f"{template}.tmpl").read_text(encoding="utf-8")
     return Template(text).substitute(fields)
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

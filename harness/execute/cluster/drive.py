@@ -17,7 +17,7 @@ from harness.execute.cluster.connect import check_room, connected, device_on, th
 from harness.execute.cluster.work import Report, Task, plugin_versions, seal, work
 from harness.execute.failure import Failure, record
 from harness.execute.local import cells_of, failed_outcome
-from harness.execute.outcome import Listener, Outcome, Turning, Workspace
+from harness.execute.outcome import Listener, Outcome, Turning, Workspace, never
 from harness.execute.provenance import versions
 from harness.plan import Plan, RunSpec
 from harness.store import Store
@@ -107,7 +107,7 @@ class _Drive:
         if signal := self.workspace.stopping():
             raise Interrupted(signal)
         workspace = self.workspace
-        bare = replace(workspace, catalog=workspace.catalog.plain(), stopping=_nobody)
+        bare = replace(workspace, catalog=workspace.catalog.plain(), stopping=never)
         known = versions(plugin_versions(workspace))
         demand = {"num_cpus": workspace.threads, "num_gpus": gpus, "max_retries": LOSSES}
         remote = self.ray.remote(work)
@@ -213,7 +213,3 @@ class _Drive:
 
 def _first_line(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def _nobody() -> int:
-    return 0
