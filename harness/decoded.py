@@ -6,7 +6,6 @@ Whoever trains from pixels reads every image once an epoch; from here that costs
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.data import OpenDataset
 from harness.durable import durable, hold
 from harness.errors import StoreError, TrainingError
+from harness.parallel import cores
 from harness.protocols import Record
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def load_decoded(
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(".*.tmp"):  # by a process that was killed: this one holds the lock
             left.unlink()
-        pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
+        pool = ThreadPoolExecutor(max_workers=cores())
         try:
             whole = pool.map(intact, paths, counts)  # hashing, decoding and scaling let go of the interpreter
             for start, path, count in zip(starts, paths, counts, strict=True):

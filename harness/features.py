@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.data import OpenDataset
 from harness.durable import durable, hold
 from harness.errors import TrainingError
+from harness.parallel import cores
 from harness.protocols import FrozenPart, Record
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def _views(
     part: FrozenPart, dataset: OpenDataset, records: Sequence[Record], view: int
 ) -> Iterator[list[torch.Tensor]]:
     """Decode in threads, one batch ahead of the backbone."""
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(max_workers=cores()) as pool:
 
         def submit(start: int) -> list[torch.Tensor]:
             rows = records[start : start + BATCH]

@@ -29,6 +29,7 @@ from harness.decoded import (
     shrunk,
 )
 from harness.errors import Interrupted, StoreError
+from harness.parallel import cores
 from harness.protocols import Record
 
 N = 10
@@ -150,7 +151,7 @@ def test_each_image_is_decoded_once(tmp_path: Path, files: Files) -> None:
     assert len(files.seen) == N
 
 
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+@pytest.mark.skipif(cores() < 2, reason="needs two cores")
 def test_threads_decode(tmp_path: Path, files: Files) -> None:
     met = threading.Barrier(2)
     plain = files.pixels
