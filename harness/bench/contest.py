@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.bench.memory import extra_memory
+from harness.bench.memory import ExtraMemory
 from harness.bench.report import Fact, Group, Ratio, Timed
 from harness.bench.rounds import Work, interleave
 from harness.errors import RunError
@@ -103,25 +103,34 @@ def contest(
 
 
 def _weigh(contender: Contender, found: dict[str, Any], memory: dict[str, int | None], device: str) -> None:
-    def call() -> None:
-        found[contender.name] = _called(contender)
+    extra = ExtraMemory(device)
+    found[contender.name] = _called(contender)
+    _note(contender, memory, extra)
 
-    if not contender.weigh:
-        call()
-        return
-    took = extra_memory(call, device)
+
+def _note(contender: Contender, memory: dict[str, int | None], extra: ExtraMemory) -> None:
+    took = extra.bytes()
     earlier = memory.get(contender.name)
     memory[contender.name] = took if earlier is None or took is None else max(took, earlier)
 
 
 def _work(contender: Contender, found: dict[str, Any], memory: dict[str, int | None], device: str) -> Work:
-    def call() -> None:
-        if contender.slow:
-            _weigh(contender, found, memory, device)
-        else:
-            found[contender.name] = _called(contender)
+    """Return what is timed: the call alone. Memory is cleared before it and read after it."""
+    weighed: list[ExtraMemory] = []
 
-    return Work(ready=contender.ready, call=call, slow=contender.slow, warm=not contender.slow)
+    def ready() -> None:
+        contender.ready()
+        if contender.slow and contender.weigh:
+            weighed.append(ExtraMemory(device))
+
+    def call() -> None:
+        found[contender.name] = _called(contender)
+
+    def after() -> None:
+        if weighed:
+            _note(contender, memory, weighed.pop())
+
+    return Work(ready=ready, call=call, after=after, slow=contender.slow, warm=not contender.slow)
 
 
 def _called(contender: Contender) -> Any:

@@ -6,36 +6,38 @@ import contextlib
 import ctypes
 import gc
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from harness.execute.provenance import PeakMemory
 from harness.execute.timing import finished
 
 
-def extra_memory(call: Callable[[], object], device: str) -> int | None:
-    """Call once and return by how many bytes memory rose at its highest, 0 or more.
+class ExtraMemory:
+    """Measure by how many bytes memory rises at its highest after construction.
 
     That is memory allocated on an accelerator, resident memory on a CPU, of which what had been freed before is given
-    back to the system first, so that it cannot be used again unseen. ``None`` where the system keeps no peak that can
-    be reset: it does so on Linux.
+    back to the system first, so that it cannot be used again unseen. The kernel and the allocator keep the peak:
+    nothing runs beside what is measured. Construction takes some tenths of a second, which no one should time.
     """
-    if device.startswith("cuda"):
-        import torch
 
-        before = torch.cuda.memory_allocated(device)
-    elif sys.platform == "linux":
-        gc.collect()
-        with contextlib.suppress(OSError, AttributeError):  # another C library than GNU's
-            ctypes.CDLL(None).malloc_trim(0)
-        before = resident()
-    else:
-        call()
-        return None
-    peak = PeakMemory(device)
-    call()
-    finished(device)()
-    return max(peak.bytes() - before, 0)
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._before: int | None = None
+        if device.startswith("cuda"):
+            import torch
+
+            self._before = torch.cuda.memory_allocated(device)
+        elif sys.platform == "linux":
+            gc.collect()
+            with contextlib.suppress(OSError, AttributeError):  # another C library than GNU's
+                ctypes.CDLL(None).malloc_trim(0)
+            self._before = resident()
+        self._peak = PeakMemory(device)
+
+    def bytes(self) -> int | None:
+        """Return the rise, 0 or more; ``None`` where the system keeps no peak that can be reset: Linux does."""
+        finished(self._device)()
+        return None if self._before is None else max(self._peak.bytes() - self._before, 0)
 
 
 def resident() -> int:

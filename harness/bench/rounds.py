@@ -15,7 +15,7 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What is timed: calls of `call`, after one of `ready`, which is not.
+    """What is timed: calls of `call`, between one of `ready` and one of `after`, which are not.
 
     Attributes:
         slow: it is called once a round, and never before to warm up and to find out how many calls fill the time.
@@ -24,6 +24,7 @@ class Work:
 
     ready: Callable[[], object]
     call: Callable[[], object]
+    after: Callable[[], object] = lambda: None
     slow: bool = False
     warm: bool = False
 
@@ -81,4 +82,6 @@ def _calls(work: Work, seconds: float, wait: Callable[[], object]) -> int:
 
 def _time(work: Work, calls: int, wait: Callable[[], object]) -> float:
     work.ready()
-    return timed(work.call, calls, wait)
+    seconds = timed(work.call, calls, wait)
+    work.after()
+    return seconds

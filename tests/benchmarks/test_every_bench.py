@@ -100,6 +100,7 @@ def test_evaluation(bench: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert {"harness", "bare matrix product", "whole matrix", "argsort loop, float64"} <= names(small)
     assert "folds from the tiles" in names(fast)
     assert "argsort loop, float64" in names(slow)
+    assert {len(timed["seconds"]) for timed in slow["timed"]} == {2}
     assert {timed["part"] for timed in slow["timed"]} >= {1.0, 1 / 80}
     goals = {
         figure["over"]: figure["reached"] for figure in report["figures"] if figure["under"] == "harness"

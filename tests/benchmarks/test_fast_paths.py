@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_other_evaluators_find_the_same_recalls() -> None:
     part = rivals.figures(ranked.i2t.rank()[:6], ranked.t2i.rank()[:30], rivals.first(6))
     assert 0.1 < ours["t2i.recall@1"] < 1.0
     assert rivals.whole_matrix(split, image, text) == ours
-    assert rivals.argsort_loop(split, image, text, 6) == part
+    assert rivals.argsort_loop(split, image.astype(np.float64), text.astype(np.float64), 6) == part
     pytest.importorskip("torchmetrics")
     hits = rivals.hit_rates(split, image, text, 6)
     assert hits == pytest.approx({key: part[key] for key in hits})
@@ -109,9 +110,12 @@ def test_clip_benchmark_finds_the_same_recalls() -> None:
     image, text = embeddings(split, 32)
     ranked = rank(split, image, text)
     ours = rivals.figures(ranked.i2t.rank(), ranked.t2i.rank())
-    found = rivals.clip_benchmark(split, image, text)
-    assert found == pytest.approx({key: ours[key] for key in found})
-    assert len(found) == 6
+    for size in (1, 16, 256):
+        batches = rivals.clip_batches(split, image, size)
+        assert sum(len(images) for images, _ in batches) == 70
+        found = rivals.clip_benchmark(batches, text)
+        assert found == pytest.approx({key: ours[key] for key in found})
+        assert len(found) == 6
 
 
 def test_resampled_figures_equal_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,13 +185,59 @@ def test_the_time_of_a_part_stands_for_the_whole(tmp_path: object) -> None:
         assert slow.memory >= 0
 
 
+@pytest.mark.parametrize("slow", [False, True])
+def test_memory_is_cleared_and_read_outside_what_is_timed(
+    slow: bool, tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.bench import contest as module
+    from harness.bench import rounds as clock
+
+    told: list[str] = []
+
+    class Extra:
+        def __init__(self, device: str) -> None:
+            told.append("cleared")
+
+        def bytes(self) -> int:
+            told.append("read")
+            return 7
+
+    def timed(call: Any, calls: int, wait: Any) -> float:
+        told.append("start")
+        for _ in range(calls):
+            call()
+        told.append("stop")
+        return 1.0
+
+    monkeypatch.setattr(module, "ExtraMemory", Extra)
+    monkeypatch.setattr(clock, "timed", timed)
+    group = contest(
+        "memory",
+        [
+            Contender(
+                name="work", ready=lambda: told.append("ready"), call=lambda: told.append("call"), slow=slow
+            )
+        ],
+        rounds(tmp_path),
+    )
+    assert group.timed[0].memory == 7
+    alone = ["start", "call", "stop"]
+    if slow:
+        assert told == ["ready", "cleared", *alone, "read"] * 2
+    else:
+        first = ["ready", "call", "ready", "cleared", "call", "read"]
+        assert told == first + ["ready", *alone] * 3
+
+
 def test_memory_of_a_call_is_what_it_takes_beyond_what_was_held() -> None:
     import sys
 
-    from harness.bench.memory import extra_memory
+    from harness.bench.memory import ExtraMemory
 
     held = torch.ones(2**22)  # 16 MB
-    took = extra_memory(lambda: torch.ones(2**24) + held.sum(), "cpu")  # 64 MB, twice
+    extra = ExtraMemory("cpu")
+    assert (torch.ones(2**24) + held.sum()).sum() > 0  # 64 MB, twice
+    took = extra.bytes()
     if sys.platform == "linux":
         assert took is not None
         assert 60e6 < took < 220e6

@@ -206,19 +206,21 @@ def test_rounds_interleave_in_changing_orders_and_wait_for_the_device() -> None:
     calls: list[str] = []
     works = {
         name: Work(
-            ready=lambda name=name: calls.append(f"{name} ready"), call=lambda name=name: calls.append(name)
+            ready=lambda name=name: calls.append(f"{name} ready"),
+            call=lambda name=name: calls.append(name),
+            after=lambda name=name: calls.append(f"{name} after"),
         )
         for name in "abc"
     }
     found = interleave(works, rounds=20, seconds=0.0, wait=lambda: calls.append("wait"), seed=0)
     assert {len(values) for values in found.values()} == {20}
     assert all(value > 0 for values in found.values() for value in values)
-    # Ready, wait, call, wait: of each work two to find out how many calls, then one a round.
-    assert len(calls) == 3 * 4 * (2 + 20)
-    for start in range(0, len(calls), 4):
-        ready, before, call, after = calls[start : start + 4]
-        assert (ready, before, after) == (f"{call} ready", "wait", "wait")
-    timed = calls[2::4][6:]
+    # Ready, wait, call, wait, after: of each work two to find out how many calls, then one a round.
+    assert len(calls) == 3 * 5 * (2 + 20)
+    for start in range(0, len(calls), 5):
+        ready, before, call, behind, after = calls[start : start + 5]
+        assert (ready, before, behind, after) == (f"{call} ready", "wait", "wait", f"{call} after")
+    timed = calls[2::5][6:]
     orders = ["".join(timed[k : k + 3]) for k in range(0, len(timed), 3)]
     assert all(sorted(order) == ["a", "b", "c"] for order in orders)
     assert len(set(orders)) > 2
