@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.export.readings import Reading, evaluators, in_order, reading
+from harness.export.readings import EXPECTED, Reading, evaluators, in_order, reading
 from harness.specs import Scale
 from harness.statistics import RSUM, Interval, Sample, bootstrap, samples
 from harness.store import Result, Store
@@ -168,7 +168,7 @@ def _scores(
         entry = result.figures[evaluator]
         values = entry["values"]
         for figure, value in ((name, values[name]) for name in in_order(values)):
-            prefix = "expected." if figure.startswith("expected.") else ""
+            prefix = EXPECTED if figure.startswith(EXPECTED) else ""
             read = reading(
                 figure,
                 value,

@@ -11,7 +11,8 @@ from harness.specs import Scale, declared_scale
 
 TABLES = "recall"
 """The component whose figures stand in the columns of every table."""
-_EXPECTED = "expected."
+EXPECTED = "expected."
+"""Begins the figures of which ties are worth their mean, beside those of the same name that they lose."""
 _KINDS = ("recall", "rsum", "median_rank", "mean_rank")
 _SIDES = {"i2t": "Image-to-text", "t2i": "Text-to-image"}
 _WORDS = {
@@ -93,7 +94,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def _place(name: str) -> tuple[Any, ...]:
-    bare = name.removeprefix(_EXPECTED)
+    bare = name.removeprefix(EXPECTED)
     found = _FIGURE.fullmatch(bare)
     if not found or found["kind"] not in _KINDS:
         return bare != name, len(_KINDS), _natural(bare)

@@ -226,6 +226,19 @@ def test_a_card_is_read_by_the_hub_library_and_says_percent(tmp_path: Path) -> N
     assert "--home" not in text
 
 
+def test_a_card_lists_a_type_once_and_shows_the_other_policy_in_its_table(tmp_path: Path) -> None:
+    told = facts(tmp_path)
+    entry = told.result.figures["recall"]
+    more = {"expected.rsum": 321.0, "expected.i2t.recall@1": 0.26}
+    told = facts(tmp_path / "more", figures={"recall": {**entry, "values": {**entry["values"], **more}}})
+    front, body = model_card(told)[1].removeprefix("---\n").split("\n---\n", 1)
+    (found,) = yaml.safe_load(front)["model-index"][0]["results"]
+    listed = [(m["type"], m["args"].get("side")) for m in found["metrics"]]
+    assert len(set(listed)) == len(listed)
+    assert listed.count(("rsum", None)) == 1
+    assert "rSum, expected over ties" in body
+
+
 @pytest.mark.parametrize("text", HARM)
 def test_text_that_means_harm_stays_text(tmp_path: Path, text: str) -> None:
     told = facts(
