@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-REVISION = 1
+REVISION = 2
 """Rises when the drawing below changes, so that committed figures are seen to be stale."""
+
+MARKERS = "osD^vP*X<>hp"
+"""Shapes of points, so that colours are not all that tells them apart."""
 
 _SEAL = re.compile(r"<!-- data sha256:([0-9a-f]{64}) drawing sha256:([0-9a-f]{64}) -->\n\Z")
 _STYLE = {
@@ -34,26 +37,34 @@ _STYLE = {
 
 
 def confusion_figure(shares: Mapping[str, Mapping[str, float]]) -> str:
-    """Draw bars: for each attribute, the share of near-twins that each method confuses, in percent."""
+    """Draw a line for each method, on it a point for each attribute: the share of near-twins confused, in percent."""
     names = sorted({attribute for row in shares.values() for attribute in row})
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        width = 0.8 / max(len(shares), 1)
-        for place, (method, row) in enumerate(shares.items()):
-            at = [index + (place - (len(shares) - 1) / 2) * width for index in range(len(names))]
-            heights = [row.get(name, math.nan) for name in names]
-            axes.bar(at, heights, width, label=label(method), color=color(place, len(shares)))
-        axes.axhline(50.0, color="0.4", linewidth=0.8, linestyle="--")
-        axes.text(
-            1.0, 50.0, "chance", transform=axes.get_yaxis_transform(), ha="right", va="bottom", color="0.4"
-        )
-        axes.set_xticks(range(len(names)), [label(name) for name in names])
-        axes.set_ylabel("near-twins confused, %")
-        axes.set_ylim(bottom=0.0)
+        rows = range(len(shares))
+        for place, name in enumerate(names):
+            values = [row.get(name, math.nan) for row in shares.values()]
+            axes.plot(
+                values,
+                rows,
+                color=color(place, len(names)),
+                marker=MARKERS[place % len(MARKERS)],
+                fillstyle="none",  # one behind another is seen
+                markersize=7,
+                linestyle="",
+                label=label(name),
+            )
+        axes.axvline(50.0, color="0.4", linewidth=0.8, linestyle="--", label="chance")
+        axes.set_yticks(rows, [label(method) for method in shares])
+        axes.set_ylim(len(shares) - 0.4, -0.6)
+        axes.set_xlabel("near-twins confused, %")
+        axes.set_xlim(left=-1.0)
+        axes.grid(axis="y", color="0.9", linewidth=0.8)
+        axes.set_axisbelow(True)
         _legend(axes)
 
-    return sealed(shares, draw, size=(8.0, 3.6 + 0.12 * len(shares)))
+    return sealed(shares, draw, size=(8.0, 1.6 + 0.22 * len(shares)))
 
 
 def label(text: str) -> str:
@@ -67,12 +78,13 @@ def color(place: int, count: int) -> Any:
     """Return the colour of the curve or bar at `place` of `count`."""
     import matplotlib
 
-    colors = matplotlib.colormaps["tab10" if count <= 10 else "tab20"]
-    return colors(place % colors.N)
+    if count > 20:  # of no palette: close to their neighbours, but never the same
+        return matplotlib.colormaps["turbo"](place / (count - 1))
+    return matplotlib.colormaps["tab10" if count <= 10 else "tab20"](place)
 
 
 def _legend(axes: Axes) -> None:
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize="small", ncols=2)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), frameon=False, ncols=6)
 
 
 def sealed(data: Any, draw: Any, size: tuple[float, float]) -> str:
