@@ -31,7 +31,7 @@ def solve(task: Task, closed: Mapping[str, ClosedFormLoss]) -> Trained:
     if broken:
         raise TrainingError(f"the closed-form loss returned a figure that is not finite: {', '.join(broken)}")
     seconds = time.monotonic() - start
-    rsum = task.validate()
+    rsum = task.validate().rsum
     task.progress("solve", 1, 1, f"val rSum {rsum:.1f}")
     row = {"epoch": 1.0, "seconds": seconds, "val.rsum": rsum, **{k: float(v) for k, v in figures.items()}}
     return Trained([row], 1, rsum, seconds, 0)

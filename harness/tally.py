@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import TrainingError
+from harness.gradients import Norms
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 STEPS = 10
 """Steps after which a GPU's figures are read; a CPU's are at hand."""
+HINT = "Lower the stage's lr, set clip, or look at the loss's parameters in registry.yaml."
+FLAT = 1e-3
+"""Part of its size by which a term that does not move differs between the steps of an epoch at most."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Told:
+    """The scalars of one step."""
+
+    epoch: int
+    step: int
+    figures: Mapping[str, Tensor]
+    terms: frozenset[str]
+    doubts: Mapping[str, Tensor]
+    names: tuple[str, ...]
+    broken: Mapping[str, Tensor]
+
+    @property
+    def scalars(self) -> list[Tensor]:
+        return [*self.figures.values(), *self.doubts.values(), *self.broken.values()]
 
 
 class Tally:
@@ -24,7 +46,8 @@ class Tally:
 
     def __init__(self, device: str) -> None:
         self.device, self.every = device, 1 if device == "cpu" else STEPS
-        self.waiting: list[tuple[int, int, dict[str, Tensor], frozenset[str], dict[str, Tensor]]] = []
+        self.waiting: list[_Told] = []
+        self._ranges: dict[str, tuple[float, float]] = {}
 
     def add(
         self,
@@ -33,6 +56,7 @@ class Tally:
         figures: Mapping[str, Tensor],
         terms: frozenset[str],
         doubts: Mapping[str, Tensor],
+        gradients: Norms | None = None,
     ) -> None:
         """Keep a step's scalars.
 
@@ -40,8 +64,19 @@ class Tally:
             epoch, step: from 1.
             terms: names of those figures that must be finite.
             doubts: by what is to be said of it, whether something was wrong.
+            gradients: what was seen of them.
         """
-        self.waiting.append((epoch, step, self._kept(figures), terms, self._kept(doubts)))
+        self.waiting.append(
+            _Told(
+                epoch=epoch,
+                step=step,
+                figures=self._kept(figures),
+                terms=terms,
+                doubts=self._kept(doubts),
+                names=gradients.names if gradients else (),
+                broken=self._kept({"gradient": gradients.broken} if gradients else {}),
+            )
+        )
 
     def _kept(self, scalars: Mapping[str, Tensor]) -> dict[str, Tensor]:
         import torch
@@ -60,27 +95,42 @@ class Tally:
         """Add to `sums` what waits, in one transfer.
 
         Raises:
-            TrainingError: names the first step with a term that is NaN or infinite, or with a doubt that came true.
+            TrainingError: names the first step with a term that is NaN or infinite, with a parameter whose gradient
+                is, or with a doubt that came true.
         """
         import torch
 
         waiting, self.waiting = self.waiting, []
-        scalars = [
-            value for *_, figures, _, doubts in waiting for value in (*figures.values(), *doubts.values())
-        ]
+        scalars = [value for told in waiting for value in told.scalars]
         if not scalars:
             return
         values = iter(torch.stack(scalars).tolist())
-        for epoch, step, figures, terms, doubts in waiting:
-            read = {name: next(values) for name in figures}
-            wrong = [text for text in doubts if next(values)]
+        for told in waiting:
+            read = {name: next(values) for name in told.figures}
+            wrong = [text for text in told.doubts if next(values)]
+            places = [int(next(values)) for _ in told.broken]
+            at = f"in epoch {told.epoch}, step {told.step}"
             if wrong:
-                raise TrainingError(f"{wrong[0]}, in epoch {epoch}, step {step}")
-            broken = [name for name in read if name in terms and not math.isfinite(read[name])]
+                raise TrainingError(f"{wrong[0]}, {at}")
+            broken = [name for name in read if name in told.terms and not math.isfinite(read[name])]
             if broken:
+                raise TrainingError(f"loss {', '.join(broken)} is {read[broken[0]]} {at}", hint=HINT)
+            if exploded := [told.names[place] for place in places if place >= 0]:
                 raise TrainingError(
-                    f"loss {', '.join(broken)} is {read[broken[0]]} in epoch {epoch}, step {step}",
-                    hint="Lower the stage's lr, set clip, or look at the loss's parameters in registry.yaml.",
+                    f"exploding gradient: that of {exploded[0]} is NaN or infinite {at}, where the loss is "
+                    f"{read['loss']:.3g}",
+                    hint=HINT,
                 )
             for name, value in read.items():
                 sums[name] = sums.get(name, 0.0) + value
+                if name in told.terms:
+                    low, high = self._ranges.get(name, (value, value))
+                    self._ranges[name] = min(low, value), max(high, value)
+
+    def flat(self) -> bool:
+        """Tell whether some term stood still over the steps that were read since this was asked last.
+
+        The hinges of a ranking loss do where all embeddings are equal: each is its margin.
+        """
+        ranges, self._ranges = self._ranges, {}
+        return any(high - low <= FLAT * abs(high) for low, high in ranges.values())

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from harness.collapse import Look
 from harness.distributed import ALONE, Team
 from harness.inputs import ImageInputs
 from harness.model import Model
@@ -16,6 +17,32 @@ from harness.step import Numerics
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+@dataclass
+class State:
+    """Where training stands; what a checkpoint holds beside weights and optimiser.
+
+    Attributes:
+        epoch, step: the epoch, from 1, and the steps of it that are done.
+        sums: of the epoch's figures.
+        best: the weights of `best_epoch`.
+        misses: looks at val since then.
+        alive: whether some look found no path to have collapsed.
+        same: at the last look, see `harness.collapse.Look`.
+    """
+
+    epoch: int = 1
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    best_rsum: float = -1.0
+    misses: int = 0
+    seconds: float = 0.0
+    best: dict[str, Any] = field(default_factory=dict)
+    alive: bool = False
+    same: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +67,7 @@ class Task:
         stage: schedule and optimiser.
         seed: drives order, captions, views, dropout.
         unsaved: globs over names that stay out of checkpoints: a frozen part whose own address tells its weights.
-        validate: returns rSum on val, 0..600, of the model as it stands.
+        validate: looks at val with the model as it stands.
         checkpoint: file that holds a run in progress.
         progress: called with phase, steps done, steps in all and a note.
         stopping: returns the number of a signal that arrived, or 0.
@@ -56,7 +83,7 @@ class Task:
     stage: Stage
     seed: int
     unsaved: tuple[str, ...]
-    validate: Callable[[], float]
+    validate: Callable[[], Look]
     checkpoint: Path
     progress: Callable[[str, int, int, str], None]
     stopping: Callable[[], int]

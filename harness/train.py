@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness import checkpoint
 from harness.closed import solve
+from harness.collapse import stuck
 from harness.errors import Interrupted, TrainingError
+from harness.gradients import norms
 from harness.inputs import derive, draw_epoch
 from harness.protocols import ClosedFormLoss, Reporting
 from harness.schedule import build_optimizer, idle_globs, rate_factor
 from harness.step import Batch, Step
 from harness.tally import STEPS, Tally
-from harness.task import Task, Trained
+from harness.task import State, Task, Trained
 
 CHECKPOINT_SECONDS = 30.0
 """At most this much training is repeated after a kill."""
@@ -25,26 +26,12 @@ CHECKPOINT_SECONDS = 30.0
 _UNFITTING = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, TrainingError)
 
 
-@dataclass
-class State:
-    """Where training stands; what a checkpoint holds beside weights and optimiser."""
-
-    epoch: int = 1
-    step: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-    history: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0
-    best_rsum: float = -1.0
-    misses: int = 0
-    seconds: float = 0.0
-    best: dict[str, Any] = field(default_factory=dict)
-
-
 def train(task: Task) -> Trained:
     """Train one stage, or resume it from its checkpoint.
 
     Raises:
-        TrainingError: if the loss is NaN or infinite, with epoch, step and the term.
+        TrainingError: if the loss is NaN or infinite, with epoch, step and the term; if a gradient is, with the
+            parameter; if val embeddings have been collapsed at every look so far, and stay so from one to the next.
         Interrupted: if a signal asked for the end; the checkpoint is on disk.
     """
     closed = {name: loss for name, loss in task.model.losses.items() if isinstance(loss, ClosedFormLoss)}
@@ -149,6 +136,7 @@ class _Training:
         terms = self.terms(batch, state.epoch, state.step)
         total = torch.stack([model.weights[name] * term for name, term in terms.items()]).sum()
         total.backward()  # type: ignore[no-untyped-call]
+        seen = norms(model.root)
         if self.stage.clip is not None:
             trained = [p for p in model.root.parameters() if p.grad is not None]
             torch.nn.utils.clip_grad_norm_(trained, self.stage.clip)
@@ -165,6 +153,7 @@ class _Training:
             {**terms, **figures, "loss": total},
             frozenset(terms),
             self.step.doubts(),
+            seen,
         )
         if self.tally.due:
             self.tally.read(state.sums)
@@ -173,8 +162,12 @@ class _Training:
         state, stage = self.state, self.stage
         row = {"epoch": float(state.epoch), "rate": rate_factor(stage, state.epoch - 1)}
         row |= {key: total / self.steps for key, total in state.sums.items()}
-        if state.epoch % stage.evaluate_every == 0 or state.epoch == stage.epochs:
-            (rsum,) = self.team.agree(self.task.validate() if self.team.lead else 0.0)
+        # A loss that stands still may have collapsed: that is looked for in between, too, until a look shows life.
+        doubtful = self.tally.flat() and not state.alive
+        due = state.epoch % stage.evaluate_every == 0 or state.epoch == stage.epochs
+        seen = self._look() if self.team.lead and (due or doubtful) else 0.0
+        if due:
+            (rsum,) = self.team.agree(seen)
             row["val.rsum"] = rsum
             if rsum > state.best_rsum:
                 state.best_rsum, state.best_epoch, state.misses = rsum, state.epoch, 0
@@ -185,6 +178,25 @@ class _Training:
         self._clock()
         row["seconds"] = state.seconds
         state.history.append(row)
+
+    def _look(self) -> float:
+        """Look at val; return its rSum.
+
+        Raises:
+            TrainingError: if the same paths were collapsed at the look before, stay so, and no look found none to be.
+                A training that learned before it collapsed goes on: its best weights are worth keeping.
+        """
+        state, look = self.state, self.task.validate()
+        state.alive = state.alive or not look.same
+        sides = "" if state.alive else stuck(state.same, look.same)
+        state.same = dict(look.same)
+        if sides:
+            raise TrainingError(
+                f"collapse: every val {sides} has the same embedding, in epoch {state.epoch} as at the look before, "
+                f"and they do not move apart; the loss stands at {state.sums['loss'] / self.steps:.4g}",
+                hint="Lower the stage's lr, set clip, take other negatives, or start from another stage (after).",
+            )
+        return look.rsum
 
     def _clock(self) -> None:
         now = time.monotonic()

@@ -75,7 +75,7 @@ def test_no_graph_is_kept() -> None:
     weight = torch.ones((), requires_grad=True)
     tally = Tally("cpu")
     tally.add(1, 1, {"a": 2 * weight}, TERMS, {"doubt": (weight > 2).any()})
-    assert not any(value.requires_grad for _, _, figures, _, _ in tally.waiting for value in figures.values())
+    assert not any(value.requires_grad for told in tally.waiting for value in told.scalars)
 
 
 class Nearest(nn.Module):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from harness import train as training
 from harness.checkpoint import previous
+from harness.collapse import Look
 from harness.errors import Interrupted, TrainingError
 from harness.inputs import FeatureInputs, derive, draw_epoch
 from harness.model import Model
@@ -50,16 +51,18 @@ class Words(nn.Module):
 
 
 class Pull(nn.Module):
-    def __init__(self, explode_at: int = -1) -> None:
+    def __init__(self, explode_at: int = -1, steep_at: int = -1) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(DIM))
-        self.calls, self.explode_at = 0, explode_at
+        self.calls, self.explode_at, self.steep_at = 0, explode_at, steep_at
 
     def forward(self, image: Tensor, text: Tensor, group: Tensor) -> Tensor:
         assert group.dtype == torch.int64
         assert group.unique().numel() == len(group)
         self.calls += 1
         loss = ((image - text) * self.scale).square().mean()
+        if self.calls == self.steep_at:
+            loss = loss + (self.scale.detach() - self.scale).sqrt().sum()  # 0, and infinitely steep
         return loss * torch.nan if self.calls == self.explode_at else loss
 
     def figures(self) -> dict[str, Tensor]:
@@ -73,11 +76,9 @@ def split() -> Split:
     )
 
 
-def model(explode_at: int = -1) -> Model:
+def model(**faults: int) -> Model:
     torch.manual_seed(0)
-    root = nn.ModuleDict(
-        {"image": Head(), "text": Words(), "loss": nn.ModuleDict({"pull": Pull(explode_at)})}
-    )
+    root = nn.ModuleDict({"image": Head(), "text": Words(), "loss": nn.ModuleDict({"pull": Pull(**faults)})})
     return Model(root, {"pull": 1.0})
 
 
@@ -105,7 +106,8 @@ def task(path: Path, m: Model, s: Stage, **fields: Any) -> Task:
         "note": lambda _: None,
         **fields,
     }
-    return Task(**values)
+    rsum = values["validate"]
+    return Task(**{**values, "validate": lambda: Look(rsum=rsum())})
 
 
 def test_keeps_the_weights_that_were_best_on_val(tmp_path: Path) -> None:
@@ -188,6 +190,17 @@ def test_resuming_gives_the_same_bits(
 def test_nan_is_named_with_epoch_and_step(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="loss pull is nan in epoch 2, step 1"):
         train(task(tmp_path, model(explode_at=4), stage()))
+
+
+@pytest.mark.parametrize("fields", [{}, {"clip": 1.0}, {"optimizer": "adamw"}])
+def test_an_exploding_gradient_is_named_with_parameter_epoch_and_step(
+    tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(
+        TrainingError,
+        match=r"exploding gradient: that of loss.pull.scale is NaN or infinite in epoch 2, step 1, .* loss is \d",
+    ):
+        train(task(tmp_path, model(steep_at=4), stage(**fields)))
 
 
 def test_a_checkpoint_that_cannot_be_read_is_named_and_left(

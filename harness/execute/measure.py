@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from harness.collapse import Look
 from harness.data import OpenDataset, open_dataset
 from harness.evaluate import embed
 from harness.execute.assemble import Gallery, build_model, frozen_part, open_galleries, part_at_test
@@ -210,7 +211,7 @@ class _Run:
             stage=spec.stage,
             seed=spec.seed,
             unsaved=(),
-            validate=lambda: 0.0,
+            validate=lambda: Look(rsum=0.0),
             checkpoint=self.workspace.home / f"{spec.fingerprint}.pt",
             progress=_silent,
             note=lambda text: None,

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from harness.collapse import Look
 from harness.data import open_dataset
 from harness.distributed import Team
 from harness.errors import Interrupted, RunError
@@ -144,7 +145,7 @@ def _follow(spec: RunSpec, workspace: Workspace, store: Store, team: Team) -> No
             stage=spec.stage,
             seed=spec.seed,
             unsaved=unsaved,
-            validate=lambda: 0.0,
+            validate=lambda: Look(rsum=0.0),
             checkpoint=store.work(spec.fingerprint) / "checkpoint.pt",
             progress=_silent,
             note=lambda text: None,

@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from harness.collapse import Look, same
 
 from harness.data import OpenDataset, open_dataset
 from harness.distributed import ALONE, Team
@@ -53,14 +54,15 @@ def perform(
 
     told: set[str] = set()
 
-    def validate() -> float:
+    def validate() -> Look:
         val = galleries["val"]
         embedded = embed(val.split, model.image, model.text, val.images, val.texts)
-        sides = collapsed(*embedded)
+        look = Look(rsum=rsum(rank(val.split, *embedded)), same=same(*embedded))
+        sides = " and ".join(look.same)
         if sides and sides not in told:
             told.add(sides)
             listener.note(f"collapse: every val {sides} has the same embedding by now")
-        return rsum(rank(val.split, *embedded))
+        return look
 
     trained = train(
         Task(

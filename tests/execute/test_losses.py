@@ -170,9 +170,20 @@ def test_collapse_is_named_while_it_trains_and_fails_the_cell(toy: Any) -> None:
     constant = ("words: {use: words}", "words: {use: constant}")
     (outcome,) = toy.execute(toy.plan(constant, matrix="one"))
     assert outcome.status == "failed"
-    assert "collapse: after training every test caption has the same embedding" in outcome.error
+    assert (
+        "collapse: every val caption has the same embedding, in epoch 2 as at the look before"
+        in outcome.error
+    )
     notes = [told[1] for told in toy.listener.told if told[0] == "note"]
     assert notes.count("collapse: every val caption has the same embedding by now") == 1
+
+
+def test_collapse_that_no_second_look_saw_fails_the_cell_at_its_end(toy: Any) -> None:
+    constant = ("words: {use: words}", "words: {use: constant}")
+    plan = toy.plan(constant, ("epochs: 4", "epochs: 1"), matrix="one")
+    (outcome,) = toy.execute(plan)
+    assert outcome.status == "failed"
+    assert "collapse: after training every test caption has the same embedding" in outcome.error
 
 
 def test_what_counts_as_collapsed() -> None:
