@@ -161,7 +161,7 @@ def _asked(runs: Sequence[RankedRun], where: Place, registry_file: Path | None) 
 def _standing(runs: Runs, names: Sequence[Sequence[str]], registry_file: Path | None) -> list[Standing]:
     """Return what the tables say of both, where they have both."""
     from harness.leaderboard import read_rows, standings
-    from harness.leaderboard.pages import RESULTS
+    from harness.leaderboard.results import RESULTS
     from harness.leaderboard.tables import EVALUATOR
 
     if not all(run in runs.rows for side in names for run in side):

@@ -50,8 +50,8 @@ def export(
     """Write results with passport, versions, command and intervals, a file a run, for other people's collections."""
     from harness.durable import durable
     from harness.errors import HarnessError, InputError, nearest
+    from harness.execute.attempts import public
     from harness.execute.ranked import passport_of
-    from harness.execute.rows import public
     from harness.export import every_eval_ever, facts_of, model_card
     from harness.store import Store
 

@@ -68,7 +68,8 @@ def run(
 ) -> None:
     """Train and evaluate the cells of a matrix and render the leaderboards; what is stored is not done again."""
     from harness.cli.plan import missing_json, plan_json, print_missing, print_plan
-    from harness.cli.summary import Asked, cell_json, print_summary
+    from harness.cli.summary import Asked, cell_json, print_failures, print_summary
+    from harness.errors import HarnessError
 
     means = Means(
         device=device,
@@ -119,7 +120,11 @@ def run(
         },
     )
     outcomes = means.execute(plan, catalog, where)
-    tables = _render(plan, outcomes, registry, where.home)
+    try:
+        tables = _render(plan, outcomes, registry, where.home)
+    except HarnessError:
+        print_failures(asked, outcomes)  # nobody learns of them else
+        raise
     if as_json:
         emit(
             {
@@ -140,7 +145,7 @@ def _render(plan: Plan, outcomes: Sequence[Outcome], registry: Registry, home: P
     from harness.execute.rows import publish_rows
 
     kept = [outcome for outcome in outcomes if outcome.cell.leaderboard and outcome.cell.run.limit is None]
-    if not any(outcome.result for outcome in kept):
+    if not any(outcome.result or outcome.status == "failed" for outcome in kept):
         return []
     folder = leaderboards(registry)
     return publish_rows(kept, plan.runs, home=home, folder=folder)

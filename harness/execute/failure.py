@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import sys
 import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.execute.outcome import Workspace
-from harness.execute.provenance import peak_bytes
+from harness.execute.provenance import now, peak_bytes
 from harness.plan import RunSpec
 from harness.store import Store
 
@@ -27,23 +28,20 @@ class Failure:
         cause: on one line.
         hint: what to do, on one line; empty where nobody knows.
         traceback: file with the whole story.
+        provenance: ``finished``, when it failed, ``command`` and ``revision``, as those of a result.
     """
 
     run: str
     cause: str
     hint: str
     traceback: Path
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
     def of_child(self) -> Failure:
         """Return it as the failure of a run that would have started from the one that failed."""
         if self.cause.startswith("its parent run "):
             return self
-        return Failure(
-            run=self.run,
-            cause=f"its parent run {self.run} failed: {self.cause}",
-            hint=self.hint,
-            traceback=self.traceback,
-        )
+        return replace(self, cause=f"its parent run {self.run} failed: {self.cause}")
 
 
 def record(error: BaseException, run: RunSpec, workspace: Workspace, store: Store, *, name: str) -> Failure:
@@ -59,7 +57,8 @@ def record(error: BaseException, run: RunSpec, workspace: Workspace, store: Stor
         hint = f"Lower the batch of stage {run.stage.name!r}, or give it a device with more memory."
     story = "".join(traceback.format_exception(error))
     path = store.record_failure(name, f"{story}\n{cause}\n{hint}".rstrip() + "\n")
-    return Failure(run=run.fingerprint, cause=cause, hint=hint, traceback=path)
+    provenance = {"command": workspace.command, "revision": workspace.revision, "finished": now()}
+    return Failure(run=run.fingerprint, cause=cause, hint=hint, traceback=path, provenance=provenance)
 
 
 def told(error: BaseException) -> tuple[str, str]:

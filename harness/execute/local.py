@@ -160,5 +160,6 @@ def failed_outcome(cell: Cell, failure: Failure, seconds: float) -> Outcome:
         error=failure.cause,
         hint=failure.hint,
         traceback=failure.traceback,
+        provenance=failure.provenance,
         seconds=seconds,
     )

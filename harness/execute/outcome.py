@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -61,6 +61,7 @@ class Outcome:
         error: cause on one line, empty unless failed.
         hint: what to do about it, on one line; empty where nobody knows.
         traceback: file with the whole story of a failure.
+        provenance: of a failure: ``finished``, when it failed, ``command`` and ``revision``.
     """
 
     cell: Cell
@@ -69,6 +70,7 @@ class Outcome:
     error: str = ""
     hint: str = ""
     traceback: Path | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
 

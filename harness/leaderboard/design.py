@@ -112,7 +112,7 @@ def _measured(group: Group | None, evaluator: str, letters: Mapping[str, str]) -
     return [
         *(cell(group.statistic(f"{evaluator}.{column}", 100.0)) for column in MEASURED),
         cell(group.rsum(evaluator)) + mark(group, letters),
-        str(len(group.rows)),
+        group.seeds,
     ]
 
 

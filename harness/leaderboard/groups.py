@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.leaderboard.attempts import Attempts
 from harness.leaderboard.markdown import escape
 from harness.leaderboard.published import RECALLS
 from harness.leaderboard.rows import Row, natural
@@ -37,9 +38,16 @@ def statistic(values: Sequence[float]) -> Statistic:
 
 @dataclass(frozen=True)
 class Group:
-    """One method on one protocol: `rows` has one row a seed, by seed."""
+    """One method on one protocol: `rows` has one row a seed, by seed; `failed`, its cells that failed last."""
 
     rows: tuple[Row, ...]
+    failed: tuple[Attempts, ...] = ()
+
+    @property
+    def seeds(self) -> str:
+        """How many seeds its figures are of; ``2 of 3`` where another one failed."""
+        lost = {one.seed for one in self.failed} - {row.seed for row in self.rows}
+        return f"{len(self.rows)} of {len(self.rows) + len(lost)}" if lost else str(len(self.rows))
 
     @property
     def first(self) -> Row:
@@ -115,21 +123,36 @@ def passport_of(row: Row) -> str:
     return passport(terms(row)) if row.protocol else row.passport
 
 
-def grouped(rows: Iterable[Row]) -> list[Group]:
+def grouped(rows: Iterable[Row], attempts: Iterable[Attempts] = ()) -> list[Group]:
     """Put rows of one dataset together that differ in the seed only.
 
     A run that stands in two matrices counts once. Without `recipe`, only rows of one cell but for its seed
-    are taken for one method.
+    are taken for one method. Attempts that failed, and that no figures followed, go with the rows of their recipe.
     """
     groups: dict[Any, dict[str, Row]] = {}
     for row in rows:
         origin: Any = row.recipe or (row.matrix, row.experiment, _without_seed(row))
         method = (row.dataset, passport_of(row), row.title, row.visual, row.textual, origin)
         groups.setdefault(method, {}).setdefault(row.fingerprint, row)
+    lost = [one for one in attempts if not one.measured]
     return [
-        Group(tuple(sorted(members.values(), key=lambda row: (row.seed, row.fingerprint))))
+        Group(
+            tuple(sorted(members.values(), key=lambda row: (row.seed, row.fingerprint))),
+            tuple(one for one in lost if _alike(one, next(iter(members.values())))),
+        )
         for members in groups.values()
     ]
+
+
+def _alike(one: Attempts, row: Row) -> bool:
+    """Tell whether what failed is a seed of a row's method; under which protocol it would have been, nobody knows."""
+    return bool(row.recipe) and (one.dataset, one.title, one.visual, one.textual, one.last.recipe) == (
+        row.dataset,
+        row.title,
+        row.visual,
+        row.textual,
+        row.recipe,
+    )
 
 
 def _without_seed(row: Row) -> tuple[tuple[str, str], ...]:

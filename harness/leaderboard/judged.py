@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.leaderboard.groups import (
     Group,
@@ -95,7 +95,7 @@ _WITHOUT = (
 class JudgedGroup(Group):
     """A method as one evaluator judged it: its protocol has that evaluator in place of those of recall."""
 
-    evaluator: str
+    evaluator: str = field(kw_only=True)
 
     @property
     def protocol(self) -> Mapping[str, str]:
@@ -133,7 +133,9 @@ def _groups(judged: Judged, groups: Sequence[Group]) -> list[tuple[str, JudgedGr
         for row in group.rows:
             if any(key in row.metrics for key in judged.keys):
                 by.setdefault(row.evaluators.get(judged.evaluator, ""), []).append(row)
-        found += [(name, JudgedGroup(tuple(rows), judged.evaluator)) for rows in by.values()]
+        found += [
+            (name, JudgedGroup(tuple(rows), group.failed, evaluator=judged.evaluator)) for rows in by.values()
+        ]
     return found
 
 
@@ -146,7 +148,7 @@ def _table(judged: Judged, named: Sequence[tuple[str, JudgedGroup]]) -> str:
     for name, group in named:
         figures = [(group.statistic(key, 100.0), group.interval(key, 100.0)) for key in judged.keys]
         first = figures[0][0].mean if figures[0][0] else -101.0
-        told = [str(len(group.rows)), source(group), f"`{short(group.passport)}`"]
+        told = [group.seeds, source(group), f"`{short(group.passport)}`"]
         rows.append(
             (-first, [escape(name) + mark(group, letters), *(_cell(*pair) for pair in figures), *told])
         )

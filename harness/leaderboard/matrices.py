@@ -64,7 +64,7 @@ def _cells(group: Group, axes: Sequence[str], certain: Uncertainty, letters: dic
         cell(group.statistic(f"{EVALUATOR}.t2i.recall@1", 100.0)),
         cell(group.rsum(EVALUATOR)) + mark(group, letters),
         *certainty(certain.of(group)),
-        str(len(group.rows)),
+        group.seeds,
         span(known(row.epochs for row in group.rows)),
         parameters(group),
         training(group),

@@ -8,23 +8,25 @@ from pathlib import Path
 
 from harness.durable import durable
 from harness.leaderboard.ablations import FILL, MATRIX, ablations_page, printed
+from harness.leaderboard.attempts import Attempts
 from harness.leaderboard.boards import SHAPES, Board, boards
 from harness.leaderboard.curves import read_curves
 from harness.leaderboard.drawings import CONFUSION, Curves, drawings, learning_curves
 from harness.leaderboard.efficiency import efficiency_sections
+from harness.leaderboard.failed import failed_sections, unmeasured
 from harness.leaderboard.figures import fresh
 from harness.leaderboard.groups import Group, grouped
 from harness.leaderboard.judged import judged_sections
 from harness.leaderboard.markdown import escape, fence, pipe_table
 from harness.leaderboard.provenance import how_measured
 from harness.leaderboard.ranks import Ranks
-from harness.leaderboard.rows import Row, read_rows
-from harness.leaderboard.tables import IMPORTED, benchmark_table, legend
+from harness.leaderboard.results import RESULTS, read_attempts, read_rows
+from harness.leaderboard.rows import Row
+from harness.leaderboard.tables import IMPORTED, benchmark_lines, benchmark_table, legend
 from harness.leaderboard.twins import twin_table
 from harness.leaderboard.uncertainty import Uncertainty
 
 REFRESH = "harness leaderboard"
-RESULTS = "results.jsonl"
 _NOTE = f"<!-- Rendered by `{REFRESH}` from results.jsonl and published/. Do not edit. -->"
 
 
@@ -36,7 +38,7 @@ def render(folder: Path) -> dict[str, str]:
         StoreError: if results.jsonl or the data of a learning curve is damaged.
     """
     rows, curves = read_rows(folder / RESULTS), read_curves(folder)
-    files = _pages(folder, rows, curves)
+    files = _pages(folder, rows, curves, read_attempts(folder / RESULTS))
     files |= {name: drawing.draw() for name, drawing in drawings(rows, curves).items()}
     return files
 
@@ -48,7 +50,7 @@ def write(folder: Path) -> list[Path]:
         InputError, StoreError: as `render`; or a file cannot be written.
     """
     rows, curves = read_rows(folder / RESULTS), read_curves(folder)
-    pages = _pages(folder, rows, curves)
+    pages = _pages(folder, rows, curves, read_attempts(folder / RESULTS))
     for name, text in pages.items():
         _replace(folder / name, text)
     for name, drawing in drawings(rows, curves).items():
@@ -60,7 +62,8 @@ def write(folder: Path) -> list[Path]:
 def check(folder: Path) -> list[str]:
     """Return a line for each file that is stale, changed by hand, missing or left over."""
     rows, curves = read_rows(folder / RESULTS), read_curves(folder)
-    pages, figures = _pages(folder, rows, curves), drawings(rows, curves)
+    pages = _pages(folder, rows, curves, read_attempts(folder / RESULTS))
+    figures = drawings(rows, curves)
     stale = []
     for name, text in sorted(pages.items()):
         found = _read(folder / name)
@@ -105,27 +108,30 @@ def _difference(found: str, text: str) -> str:
     return f"stale (line {number} differs)"
 
 
-def _pages(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str, str]:
+def _pages(folder: Path, rows: Sequence[Row], curves: Curves, attempts: Sequence[Attempts]) -> dict[str, str]:
     pages, index, ranks = {}, [], Ranks(folder)
     # Beside a registry of one's own nothing is published: pages that would be empty are left out.
     whole = (folder / "published").is_dir()
-    for board in boards(rows):
+    for board in boards([*rows, *attempts]):
         published = board.published(folder / "published")
         measured = [row for row in rows if board.holds(row)]
-        if not whole and not measured:
+        tried = [one for one in attempts if board.holds(one)]
+        if not whole and not measured and not unmeasured(tried):
             continue
-        groups = grouped(measured)
+        groups = grouped(measured, tried)
         sections = [f"# {escape(board.title)}", board.about]
         if published or groups:
             certain = Uncertainty(groups, board.evaluator, ranks)
             difference = partial(board.difference, published=published)
             notes = legend(published, groups, board.split_note, board.evaluator, certain.pairs)
+            lines = benchmark_lines(published, groups, board.evaluator, certain, difference)
             sections += [
-                benchmark_table(published, groups, board.evaluator, certain, difference),
+                benchmark_table(lines),
                 "\n".join(f"- {note}" for note in notes),
             ]
         sections += judged_sections(groups) + efficiency_sections(groups)
-        sections += ["## How the rows were measured", how_measured(measured, board.fill)]
+        sections += failed_sections(measured, groups, tried)
+        sections += ["## How the rows were measured", how_measured(measured, board.fill, tried)]
         sections += _twins(board, groups) + learning_curves(measured, curves)
         pages[board.file] = _page(sections)
         link = f"[{escape(board.title)}]({board.file})"
@@ -134,12 +140,12 @@ def _pages(folder: Path, rows: Sequence[Row], curves: Curves) -> dict[str, str]:
         index.append([link, str(len(grouped(ours))), str(len(ours)), str(len(published))])
     own = [row for row in rows if row.matrix == MATRIX]
     if whole or own:
-        pages["ablations.md"] = _page(ablations_page(rows, folder / "published", ranks))
+        pages["ablations.md"] = _page(ablations_page(rows, folder / "published", ranks, attempts))
         counts = [str(len(grouped(own))), str(len(own)), str(printed(folder / "published"))]
         index.append(["[Ablations](ablations.md)", *counts])
     own_matrices = sorted({row.matrix for row in rows if row.matrix != IMPORTED})
     fill = FILL if whole else [f"harness run --matrix {name}" for name in own_matrices]
-    pages["README.md"] = _page(_index(index, fill, whole=whole))
+    pages["README.md"] = _page(_index(index, fill, len(unmeasured(attempts)), whole=whole))
     return pages
 
 
@@ -162,7 +168,7 @@ def _twins(board: Board, groups: Sequence[Group]) -> list[str]:
     ]
 
 
-def _index(rows: Sequence[Sequence[str]], fill: Sequence[str], *, whole: bool) -> list[str]:
+def _index(rows: Sequence[Sequence[str]], fill: Sequence[str], failed: int, *, whole: bool) -> list[str]:
     source = (
         "; published rows are copied from the literature ([what is known of them](published/README.md))"
         if whole
@@ -176,7 +182,12 @@ def _index(rows: Sequence[Sequence[str]], fill: Sequence[str], *, whole: bool) -
         "hardware, command. A new run of a cell takes the place of the old one.\n"
         "- The passport is a hash of the protocol: image and caption ids, splits, test view, tie policy. "
         "Rows with different passports carry letters in brackets.\n"
-        "- Runs with `--limit` stand in no table.",
+        "- Runs with `--limit` stand in no table."
+        + (
+            f"\n- Cells whose last attempt failed: {failed}. Each page names its own, with the cause."
+            if failed
+            else ""
+        ),
         "Fill the tables, render them again, or check that they are fresh:",
         fence("\n".join([*fill, REFRESH, f"{REFRESH} --check"])),
     ]

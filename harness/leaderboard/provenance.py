@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from harness.leaderboard.attempts import Attempts
+from harness.leaderboard.failed import later
 from harness.leaderboard.markdown import escape, fence
 from harness.leaderboard.rows import Row
 
 
-def how_measured(rows: Sequence[Row], fill: Sequence[str]) -> str:
-    """Render commands, hardware, versions, revision, dates; without rows, what fills the table."""
+def how_measured(rows: Sequence[Row], fill: Sequence[str], attempts: Sequence[Attempts] = ()) -> str:
+    """Render commands, hardware, versions, revision, dates; without rows, what fills the table.
+
+    Args:
+        attempts: those that failed; of rows that were measured later it is told how many there were.
+    """
     if not rows:
         return "\n\n".join(
             ["No row of this table was measured yet. These commands fill it:", fence("\n".join(fill))]
@@ -24,6 +30,8 @@ def how_measured(rows: Sequence[Row], fill: Sequence[str]) -> str:
         f"{_listed(row.source_revision or 'unknown' for row in rows)}.",
         f"- Date: {escape(dates[0])}{f' to {escape(dates[-1])}' if len(dates) > 1 else ''}.",
     ]
+    if told := later(rows, attempts):
+        facts.append(f"- {told}")
     return "\n\n".join(["Measured with", fence("\n".join(commands)), "\n".join(facts)])
 
 

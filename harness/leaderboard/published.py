@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +21,14 @@ MARKS = {
     LOST: "lost in the scan: whether the paper gives this figure is unknown.",
     SECONDARY: "taken from a secondary source, not from the paper itself.",
 }
+WORDS = {
+    LOST: "lost",
+    NOT_CERTAIN: "not certain",
+    REPAIRED: "repaired",
+    SECONDARY: "secondary source",
+    OTHER_SPLIT: "other split",
+}
+"""What a mark says, where there is no legend."""
 # Every word of the certainty columns; another one is an error, so that none is dropped in silence.
 _RECALLS_CERTAINTY = {"confirmed by secondary source": "", "not certain (seed only)": NOT_CERTAIN}
 _MEDR_CERTAINTY = {"not certain (seed only)": NOT_CERTAIN, "not reported": "", "unknown (lost in OCR)": LOST}
@@ -159,6 +167,22 @@ def milestone_rows(path: Path, benchmark: str) -> list[Published]:
             )
         )
     return published
+
+
+def mark_notes(published: Sequence[Published], split_note: str) -> list[str]:
+    """Explain the marks that stand in published rows."""
+    marks = "".join(row.marks + "".join(f.marks for f in row.figures.values()) for row in published)
+    notes = [f"{mark} {text}" for mark, text in MARKS.items() if _stands(mark, marks)]
+    if OTHER_SPLIT in marks:
+        notes.append(f"{OTHER_SPLIT} {split_note}")
+    if any("†" in row.textual for row in published):
+        notes.append("† is part of a name: the paper's text path, a ResNet over words.")
+    return notes
+
+
+def _stands(mark: str, marks: str) -> bool:
+    # The mark of a lost figure ends with that of an uncertain one.
+    return mark in marks.replace(LOST, "") if mark == "?" else mark in marks
 
 
 def _mark(known: Mapping[str, str], certainty: str, path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from harness.leaderboard.groups import Group, Statistic, mark, names, passport_letters, short
 from harness.leaderboard.markdown import escape, pipe_table
-from harness.leaderboard.published import LOST, MARKS, NONE, OTHER_SPLIT, Published
+from harness.leaderboard.published import NONE, Figure, Published, mark_notes
 from harness.leaderboard.questions import protocol_lines
 from harness.leaderboard.uncertainty import Certainty, Uncertainty
 
@@ -45,20 +45,40 @@ IMPORTED = "imported"
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line of the table: its cells, and what it is sorted by."""
+    """One line of the table.
+
+    Attributes:
+        cells: as the page has them.
+        r1: what it is sorted by.
+        row: the published row or the measured group.
+        name: tells it from the other lines.
+        figures: those of `COLUMNS`, in percent or as ranks.
+        rsum: in percent.
+        known: of a measured row's rSum.
+    """
 
     cells: tuple[str, ...]
     r1: float
+    row: Published | Group
+    name: str
+    figures: tuple[Figure | Statistic | None, ...]
+    rsum: Figure | Statistic | None
+    known: Certainty
 
 
-def benchmark_table(
+def benchmark_table(lines: Sequence[Line]) -> str:
+    """Render the lines of a benchmark."""
+    return pipe_table(HEADER, [line.cells for line in lines], figures=_NUMERIC)
+
+
+def benchmark_lines(
     published: Sequence[Published],
     groups: Sequence[Group],
     evaluator: str,
     certain: Uncertainty,
     difference: Callable[[Group], str],
-) -> str:
-    """Render the table, best sum of both R@1 first: of all figures only these two are known of every row.
+) -> list[Line]:
+    """Return the lines of the table, best sum of both R@1 first: of all figures only these two are known of every row.
 
     Args:
         certain: intervals and letters of the groups.
@@ -67,10 +87,8 @@ def benchmark_table(
     letters = passport_letters(groups)
     lines = [_published(row) for row in published]
     for group, name in zip(groups, names(groups), strict=True):
-        told = (*certainty(certain.of(group)), difference(group))
-        lines.append(_measured(group, name, evaluator, letters, told))
-    ordered = sorted(lines, key=lambda line: (-line.r1, line.cells))
-    return pipe_table(HEADER, [line.cells for line in ordered], figures=_NUMERIC)
+        lines.append(_measured(group, name, evaluator, letters, certain.of(group), difference(group)))
+    return sorted(lines, key=lambda line: (-line.r1, line.cells))
 
 
 def legend(
@@ -93,18 +111,13 @@ def legend(
     ]
     if published:
         notes.append("rSum of a published row is computed here, only where all six recalls are given.")
-        marks = "".join(row.marks + "".join(f.marks for f in row.figures.values()) for row in published)
-        notes += [f"{mark} {text}" for mark, text in MARKS.items() if _stands(mark, marks)]
-        if OTHER_SPLIT in marks:
-            notes.append(f"{OTHER_SPLIT} {split_note}")
-        if any("†" in row.textual for row in published):
-            notes.append("† is part of a name: the paper's text path, a ResNet over words.")
+        notes += mark_notes(published, split_note)
     if groups:
         notes.append(
             "**Measured** rows are in bold: ties lose (pessimistic), the epoch is the best on val, test "
             "is read once."
         )
-        notes += [_INTERVAL, pairs] if pairs else []
+        notes += [INTERVAL, pairs] if pairs else []
         notes.append("training: wall-clock time of the last stage; other work on the machine lengthens it.")
     if any(group.first.matrix == IMPORTED for group in groups):
         notes.append(
@@ -115,6 +128,8 @@ def legend(
         notes.append(
             "More than one seed: figures are means over seeds, ± is their standard deviation (n - 1)."
         )
+    if any(" of " in group.seeds for group in groups):
+        notes.append("seeds, 2 of 3: the others failed and are in no mean; they stand under Failed.")
     return notes + protocol_lines(groups, evaluator)
 
 
@@ -129,15 +144,10 @@ def corrected(tested: Sequence[int]) -> str:
     )
 
 
-_INTERVAL = (
+INTERVAL = (
     "95 %: interval of rSum over the test images (bootstrap, the captions of an image move together). It says "
     "nothing of other seeds."
 )
-
-
-def _stands(mark: str, marks: str) -> bool:
-    # The mark of a lost figure ends with that of an uncertain one.
-    return mark in marks.replace(LOST, "") if mark == "?" else mark in marks
 
 
 def _published(row: Published) -> Line:
@@ -155,6 +165,11 @@ def _published(row: Published) -> Line:
             *(NONE, NONE),
         ),
         r1=sum(float(row.figures[f"{side}.recall@1"].text or 0.0) for side in ("i2t", "t2i")),
+        row=row,
+        name=row.method,
+        figures=tuple(row.figures[name] for name in COLUMNS),
+        rsum=row.rsum,
+        known=Certainty(),
     )
 
 
@@ -166,15 +181,13 @@ def certainty(known: Certainty) -> tuple[str, str]:
 
 
 def _measured(
-    group: Group, name: str, evaluator: str, letters: dict[str, str], told: tuple[str, str, str]
+    group: Group, name: str, evaluator: str, letters: dict[str, str], told: Certainty, difference: str
 ) -> Line:
-    """Return the line of a group; `told` has the interval, the letters and the difference."""
-    interval, marks, difference = told
-    row = group.first
-    figures = [
+    row, rsum = group.first, group.rsum(evaluator)
+    figures = tuple(
         group.statistic(f"{evaluator}.{column}", 1.0 if column.endswith("rank") else 100.0)
         for column in COLUMNS
-    ]
+    )
     r1 = [
         figure.mean
         for figure, column in zip(figures, COLUMNS, strict=True)
@@ -186,10 +199,9 @@ def _measured(
             escape(row.visual) or NONE,
             escape(row.textual) or NONE,
             *(_cell(figure, column) for figure, column in zip(figures, COLUMNS, strict=True)),
-            cell(group.rsum(evaluator)),
-            interval,
-            marks,
-            str(len(group.rows)),
+            cell(rsum),
+            *certainty(told),
+            group.seeds,
             parameters(group),
             training(group),
             span(known(member.epochs for member in group.rows)),
@@ -198,6 +210,11 @@ def _measured(
             f"`{short(group.passport)}`",
         ),
         r1=sum(r1),
+        row=group,
+        name=name,
+        figures=figures,
+        rsum=rsum,
+        known=told,
     )
 
 

@@ -36,7 +36,7 @@ def twin_table(groups: Sequence[Group]) -> str:
             figures = [
                 group.statistic(keys[column], 100.0) if column in keys else None for column in ("", *columns)
             ]
-            cells.append([escape(name) + mark(group, letters), *map(cell, figures), str(len(group.rows))])
+            cells.append([escape(name) + mark(group, letters), *map(cell, figures), group.seeds])
     header = ["Method", "all", *map(escape, columns), "seeds"]
     return pipe_table(header, sorted(cells), figures=range(1, len(header))) if cells else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 
 from harness.errors import DataError
 from harness.execute.failure import LONGEST, told
+from harness.execute.rows import publish_rows
+from harness.leaderboard import check, read_attempts, read_rows
 from harness.store import Store
 
 Invoke = Callable[..., tuple[int, str, str]]
@@ -134,3 +137,67 @@ def test_the_printed_command_does_the_failed_cell_and_no_other(
     assert Path(cell["traceback"]) == story
     assert shlex.split(cell["alone"]) == alone
     assert len(toy_log.events("training")) == 1
+
+
+def test_a_failed_cell_stands_in_the_results_until_it_gives_figures(
+    invoke: Invoke, toy_registry: Callable[..., Path], tmp_path: Path
+) -> None:
+    home = tmp_path / "a home"
+    asked = (*RUN, "--home", str(home), "--only", "variant=plain", "--only", "variant=direct")
+    shown = ("    leaderboard: false\n    axes:\n      variant", "    axes:\n      variant")
+    direct = ("direct: {experiment: direct}", "direct: {text.fault: raises}")
+    toy_registry(shown, direct)
+    for _ in range(2):
+        code, out, _ = invoke(*asked)
+        assert code == 1
+        assert "leaderboards: " in out
+    results = tmp_path / "registry" / "leaderboards" / "results.jsonl"
+    (row,) = read_rows(results)
+    (attempts,) = read_attempts(results)
+    assert row.labels["variant"] == "plain"
+    assert attempts.labels["variant"] == "direct"
+    assert (attempts.failed, attempts.measured) == (2, False)
+    last = attempts.last
+    assert last.cause == "ZeroDivisionError: boom in forward"
+    assert last.command.startswith("harness run --device cpu")
+    assert "a home" not in results.read_text()
+    assert check(results.parent) == []
+    page = (results.parent / "dataset-toys.md").read_text()
+    assert page.count("boom in forward") == 1
+
+    toy_registry(shown)
+    code, _, _ = invoke(*asked)
+    assert code == 0
+    assert {row.labels["variant"] for row in read_rows(results)} == {"plain", "direct"}
+    (attempts,) = read_attempts(results)
+    assert (attempts.failed, attempts.measured) == (2, True)
+    assert "boom" not in (results.parent / "dataset-toys.md").read_text()
+
+
+def test_tables_that_cannot_be_written_hide_no_failure(
+    invoke: Invoke, toy_registry: Callable[..., Path], tmp_path: Path
+) -> None:
+    toy_registry(
+        ("    leaderboard: false\n    axes:\n      variant", "    axes:\n      variant"),
+        ("direct: {experiment: direct}", "direct: {text.fault: raises}"),
+    )
+    results = tmp_path / "registry" / "leaderboards" / "results.jsonl"
+    results.parent.mkdir()
+    results.write_text("<<<<<<< HEAD\n")
+    code, _, err = invoke(*RUN, "--home", str(tmp_path / "home"), "--only", "variant=direct")
+    assert code == 1
+    assert "cause: ZeroDivisionError: boom in forward" in err
+    assert "results.jsonl, line 1 is damaged" in err
+    assert results.read_text() == "<<<<<<< HEAD\n"
+
+
+def test_a_cause_keeps_neither_the_place_of_the_store_nor_half_a_character(toy: Any, tmp_path: Path) -> None:
+    plan = toy.plan(
+        ("direct: {experiment: direct}", "direct: {text.fault: raises}"), only={"variant": ["direct"]}
+    )
+    (outcome,) = toy.execute(plan)
+    error = f"cannot write {toy.home}/work: {Path.home()}/x \udcff is full"
+    publish_rows([replace(outcome, error=error)], plan.runs, home=toy.home, folder=tmp_path / "tables")
+    (attempts,) = read_attempts(tmp_path / "tables" / "results.jsonl")
+    assert attempts.last.cause == "cannot write .harness/work: ~/x \\udcff is full"
+    assert attempts.last.date == outcome.provenance["finished"]

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.execute.rows import public, publish_rows, recipes
+from harness.execute.attempts import public
+from harness.execute.rows import publish_rows, recipes
 from harness.leaderboard import check, read_curves, read_rows
 
 SEEDS = (

@@ -91,7 +91,7 @@ SCALES = {
 
 
 def facts(tmp_path: Path, **fields: Any) -> Any:
-    from harness.execute.rows import public
+    from harness.execute.attempts import public
 
     store = stored(tmp_path, **fields)
     return facts_of(store, "f00d", organization="Lab", scales=SCALES, public=public)
