@@ -19,22 +19,30 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CLASSES, BATCHES, DIM = (29_783, 113_287), (32, 256), 2048
-OURS, TWO, CHUNKS, SAMPLED = (
+OURS, TWO, SAMPLED = (
     "harness: one product of both paths",
     "two products",
-    "torch's linear_cross_entropy in chunks",
     "harness: a tenth of the classes sampled",
 )
+FUSED, CHUNKS, CHUNK = (
+    "torch's linear_cross_entropy",
+    "torch's linear_cross_entropy, default chunks",
+    "torch's linear_cross_entropy, one chunk",
+)
+EXACT = (OURS, TWO, FUSED, CHUNKS, CHUNK)
 SAMPLE = 0.1
 PACKAGES = ("torch", "retrieval-harness-dualpath")
 FAR = 1e-3
 """What gradients of exact ways may lie apart from float64's, as part of the largest."""
 ABOUT = (
     "Forward and backward pass of the instance loss, both paths through one classifier, without dropout; no optimiser. "
-    "Two products classify one path after the other. torch's chunks never hold all logits. The sample is another loss, "
+    "Two products classify one path after the other. torch's linear_cross_entropy, over the rows of both paths, is "
+    "its plain way without options, its default chunks of rows, and all rows as one chunk, which computes gradients in "
+    "the forward pass. The harness alone counts accuracies as well, as every step does. The sample is another loss, "
     "an option of the registry (`sampled`); all others are exact, or nothing is reported: their loss, and the "
     "gradients of embeddings and of the target classes, are held against float64. Extra memory is what a call takes "
-    "beyond the weights: logits, and the gradient, which every step makes anew."
+    "beyond the weights: logits, what is derived of them, and all gradients, that of the classifier being as large as "
+    "the classifier itself."
 )
 
 
@@ -115,16 +123,14 @@ class _Shape:
 
     def group(self) -> Group:
         """Time all ways that this version of torch has, each with its error."""
-        import torch.nn.functional as F  # noqa: N812 - the name that torch's own documentation uses
-
         ways: dict[str, Callable[[Tensor], Tensor]] = {
             OURS: lambda rows: self.ours(*rows.chunk(2), self.group_ids),
             TWO: self._two,
-            **({CHUNKS: self._chunks} if hasattr(F, "linear_cross_entropy") else {}),
+            **self._torch(),
             SAMPLED: lambda rows: self.sampled(*rows.chunk(2), self.group_ids),
         }
         ratios = [
-            *[Ratio(over=name, under=OURS, least=1.0) for name in ways if name in (TWO, CHUNKS)],
+            *[Ratio(over=name, under=OURS, least=1.0) for name in ways if name in EXACT[1:]],
             Ratio(over=OURS, under=SAMPLED),
         ]
         reference = self._reference()
@@ -139,16 +145,20 @@ class _Shape:
 
     def _contender(self, name: str, way: Callable[[Tensor], Tensor]) -> Contender:
         def call() -> Found:
-            for tensor in (self.ours.weight, self.ours.bias, self.rows):
-                if tensor is not None:
-                    tensor.grad = None
+            self._drop()
             value = way(self.rows)
             value.backward()  # type: ignore[no-untyped-call]
             assert self.rows.grad is not None
             weights = self.ours.weight.grad[self.target]
             return Found(loss=float(value.detach()), inputs=self.rows.grad.clone(), targets=weights)
 
-        return Contender(name=name, call=call)
+        # Before a call, too: gradients of the one before it would hide what it takes for its own.
+        return Contender(name=name, call=call, ready=self._drop)
+
+    def _drop(self) -> None:
+        for tensor in (self.ours.weight, self.ours.bias, self.rows):
+            if tensor is not None:
+                tensor.grad = None
 
     def _two(self, rows: Tensor) -> Tensor:
         import torch.nn.functional as F  # noqa: N812
@@ -157,15 +167,29 @@ class _Shape:
         first, second = (F.cross_entropy(logits, self.group_ids) for logits in halves)
         return first + second
 
-    def _chunks(self, rows: Tensor) -> Tensor:
-        import torch
-        import torch.nn.functional as F  # noqa: N812
+    def _torch(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """Return the ways of linear_cross_entropy, as far as this version of torch has it."""
+        import torch.nn.functional as F  # noqa: N812 - the name that torch's own documentation uses
+        from torch import nn
 
-        options = torch.nn.LinearCrossEntropyOptions()
-        value: Tensor = F.linear_cross_entropy(
-            rows, self.ours.weight, self.target, linear_bias=self.ours.bias, options=options
-        )
-        return 2 * value
+        if not hasattr(F, "linear_cross_entropy"):
+            return {}
+        options = {
+            FUSED: None,
+            CHUNKS: nn.LinearCrossEntropyOptions(),
+            CHUNK: nn.LinearCrossEntropyOptions(batch_chunk_size=len(self.rows), chunking_method=None),
+        }
+
+        def way(chosen: Any) -> Callable[[Tensor], Tensor]:
+            # The mean over the rows of both paths is half of what the two terms sum to.
+            return lambda rows: (
+                2
+                * F.linear_cross_entropy(
+                    rows, self.ours.weight, self.target, linear_bias=self.ours.bias, options=chosen
+                )
+            )
+
+        return {name: way(chosen) for name, chosen in options.items()}
 
     def _reference(self) -> Found:
         """Return the loss and its gradients in float64, by formulae: (softmax - target) times the other factor."""
@@ -187,7 +211,7 @@ class _Shape:
         return Found(loss=loss, inputs=inputs, targets=share[:, self.target].T @ rows)
 
     def _check(self, found: Mapping[str, Found], reference: Found) -> None:
-        for name in (OURS, TWO, CHUNKS):
+        for name in EXACT:
             if name in found and not max(_error(found[name], reference)) <= FAR:
                 loss, inputs, targets = _error(found[name], reference)
                 raise RunError(
@@ -197,9 +221,7 @@ class _Shape:
 
     def _errors(self, found: Mapping[str, Found], reference: Found) -> str:
         return ", ".join(
-            f"{name} {max(_error(found[name], reference)[1:]):.1e}"
-            for name in (OURS, TWO, CHUNKS)
-            if name in found
+            f"{name} {max(_error(found[name], reference)[1:]):.1e}" for name in EXACT if name in found
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 Invoke = Callable[..., tuple[int, str, str]]
 
@@ -35,8 +36,6 @@ QUICK = ("--rounds", "2", "--seconds", "0", "--threads", "1")
 @pytest.fixture
 def bench(invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Invoke]:
     """Run the command in a folder with the registry above and a page, with the real plugins."""
-    import torch
-
     folder = tmp_path / "checkout"
     (folder / "docs").mkdir(parents=True)
     (folder / "registry.yaml").write_text(REGISTRY, encoding="utf-8")
@@ -170,11 +169,26 @@ def test_a_report_of_another_benchmark_is_refused(bench: Invoke, tmp_path: Path)
 def test_loss(bench: Invoke, tmp_path: Path) -> None:
     sizes = ("--classes", "50", "--classes", "70", "--batch", "3", "--dim", "8", "--device", "cpu")
     report = reported(bench, tmp_path, "loss", *QUICK, *sizes)
+    assert {name for name in names(report["groups"][0]) if name.startswith("torch's")} == (
+        {f"torch's linear_cross_entropy{how}" for how in ("", ", default chunks", ", one chunk")}
+        if hasattr(torch.nn.functional, "linear_cross_entropy")
+        else set()
+    )
     assert [group["title"] for group in report["groups"]] == [
         "50 classes, 3 pairs, 8 numbers",
         "70 classes, 3 pairs, 8 numbers",
     ]
     assert "harness: one product of both paths" in report["groups"][0]["facts"][0]["value"]
+
+
+def test_memory_of_a_loss_holds_the_gradient_of_its_classifier(bench: Invoke) -> None:
+    classes, dim = 20_000, 256
+    sizes = ("--classes", str(classes), "--batch", "2", "--dim", str(dim), "--device", "cpu")
+    code, out, err = bench("loss", *QUICK, *sizes, "--json")
+    assert code == 0, err
+    for timed in json.loads(out)["groups"][0]["timed"]:
+        if timed["memory"] is not None:
+            assert timed["memory"] > 0.9 * 4 * classes * dim, timed["name"]
 
 
 def test_a_loss_that_is_not_exact_is_not_reported(bench: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
