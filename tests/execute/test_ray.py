@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -10,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file
 
 from harness.errors import InputError, Interrupted
 from harness.execute import cluster
+from harness.execute.cluster import drive
 from harness.execute.cluster.connect import connected, device_on, threads_on
-from harness.store import Store
+from harness.store import MANIFEST, Store
 
-RETRAINED = ("direct: {experiment: direct}", "direct: {experiment: direct, text.fault: killed}")
+DIRECT = "direct: {experiment: direct}"
+RETRAINED = (DIRECT, "direct: {experiment: direct, text.fault: killed later}")
+FATAL = (DIRECT, "direct: {experiment: direct, text.fault: killed always}")
 BROKEN = ("plain: {}", "plain: {text.fault: raises}")
 
 
@@ -58,9 +63,20 @@ def events(log: Path, start: str) -> int:
     return sum(line.startswith(start) for line in log.read_text().splitlines())
 
 
-def files(home: Path, fingerprint: str) -> dict[str, bytes]:
+def contents(home: Path, fingerprint: str) -> dict[str, Any]:
+    """Return all that a run measured, to the bit; the ids in a safetensors header come in no order."""
     folder = Store(home).folder(fingerprint)
-    return {name: (folder / name).read_bytes() for name in ("weights.safetensors", "ranks.parquet")}
+    manifest = json.loads((folder / MANIFEST).read_text())
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    return {
+        "ranks": manifest["files"]["ranks.parquet"],
+        "history": [{key: value for key, value in row.items() if key != "seconds"} for row in history],
+        **{
+            f"{file} {name}": (tensor.shape, tensor.tobytes())
+            for file in ("weights", "embeddings")
+            for name, tensor in load_file(folder / f"{file}.safetensors").items()
+        },
+    }
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -79,9 +95,7 @@ def test_a_plan_gives_what_it_gives_here_though_a_worker_is_killed(
         assert one.result.figures == other.result.figures
         assert one.result.val_rsum == other.result.val_rsum
         fingerprint = one.result.fingerprint
-        own, theirs = files(home, fingerprint), files(toy.home, fingerprint)
-        assert own["ranks.parquet"] == theirs["ranks.parquet"]
-        assert len(own["weights.safetensors"]) == len(theirs["weights.safetensors"])
+        assert contents(home, fingerprint) == contents(toy.home, fingerprint)
         assert Store(toy.home).damage(fingerprint) == []
     # Each once, the one whose worker was killed once more; the parent of `after` is shared.
     assert events(log, "training") == 4 + 1
@@ -90,6 +104,7 @@ def test_a_plan_gives_what_it_gives_here_though_a_worker_is_killed(
     assert sum(event[0] == "finished" for event in told) == 4
     lost = plan.cells[1].run.fingerprint
     assert ("note", f"run {lost} lost its worker; another goes on with it") in told
+    assert ("note", "resumed in epoch 2 of 4") in told
     assert ("progress", "test", 1, 1) in told
     # Stored is stored, and forced is trained again, once.
     log.unlink()
@@ -112,6 +127,27 @@ def test_failures_are_told_as_here_and_cost_children_alone(toy: Any, running: An
     assert there[0].error == "ZeroDivisionError: boom in forward"
     assert there[2].error.startswith("its parent run ")
     assert "harness_toy" in there[0].traceback.read_text()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_run_that_kills_each_worker_is_given_up_and_its_last_words_are_heard(
+    toy: Any, running: Any, at: Any, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive, "TIMES", 2)
+    after = ("after: {stage: two}", "after: {stage: two, text.fault: raises}")
+    plan = toy.plan(FATAL, after, only={"variant": ["direct", "after"]})
+    given_up, child = at(plan)
+    assert given_up.error == "it lost its worker 2 times"
+    assert "lower the stage's batch" in given_up.hint
+    # Ray would begin it again, as it does without end what it killed for want of memory.
+    assert sum(event[0] == "started" for event in toy.listener.told) == 3
+    assert events(log, "training") == 3
+    # No cell wants the parent of `after`, so that a note in its last moment is all that is told of its failure.
+    assert child.status == "failed"
+    (note,) = [
+        event[1] for event in toy.listener.told if event[0] == "note" and "boom in forward" in event[1]
+    ]
+    assert note.startswith(f"run {plan.cells[1].run.parent} failed: ZeroDivisionError: boom in forward")
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -7,16 +7,24 @@ import threading
 import time
 from collections.abc import Callable
 from signal import SIGTERM
-from typing import Any
+from typing import Any, Literal
 
 Event = tuple[Any, ...]
+Answer = Literal["go", "stopped", "closed", "lost"]
 
 
 class Board:
-    """An actor: events of tasks, until they are taken; a signal that asks for the end; whether more may begin."""
+    """An actor: events of tasks, until they are taken; a signal that asks for the end; which runs may begin.
 
-    def __init__(self) -> None:
+    Args:
+        times: that a run may begin. It begins anew where its worker was lost. Ray counts that, too, but not where it
+            killed the worker itself for want of memory: it would do so without end.
+    """
+
+    def __init__(self, times: int) -> None:
+        self.times = times
         self.events: list[Event] = []
+        self.begun: dict[int, int] = {}
         self.signal, self.closed = 0, False
 
     def tell(self, *event: Any) -> None:
@@ -28,24 +36,34 @@ class Board:
         taken, self.events = self.events, []
         return taken
 
-    def begin(self, number: int, *, whatever: bool) -> bool:
-        """Tell whether a run may begin, and enter that it does.
+    def begin(self, number: int, *, whatever: bool) -> Answer:
+        """Say whether a run may begin, and enter that it does.
 
         Args:
             whatever: it may, though no other does.
+
+        Returns:
+            ``stopped`` after a signal, ``closed`` where no other is to begin, ``lost`` if it began too often.
         """
-        may = whatever or not self.closed
-        if may:
-            self.tell("started", number)
-        return may
+        if self.signal:
+            return "stopped"
+        if self.closed and not whatever:
+            return "closed"
+        begun = self.begun.get(number, 0)
+        if begun == self.times:
+            return "lost"
+        self.begun[number] = begun + 1
+        self.tell("started", number)
+        return "go"
 
     def close(self) -> None:
         """Let no other run begin."""
         self.closed = True
 
-    def stop(self, signal: int) -> None:
-        """Ask all for the end."""
+    def stop(self, signal: int) -> set[int]:
+        """Ask all for the end; return those that began. No other will."""
         self.signal = signal
+        return set(self.begun)
 
     def asked(self) -> int:
         """Return the signal that asks for the end, or 0."""

@@ -108,10 +108,13 @@ def device_on(ray: Any, wanted: str, devices: int) -> str:
 
 
 def threads_on(ray: Any, device: str, devices: int) -> int:
-    """Return the CPUs that fall to a run where it is not said: a whole node's, or its share of a node with GPUs."""
-    nodes = _nodes(ray)
+    """Return the CPUs that fall to a run where it is not said: a whole node's, or its share of a node with GPUs.
+
+    Nodes without any, as the head of many a cluster, do not count.
+    """
+    nodes = [node for node in _nodes(ray) if node.get("CPU", 0) >= 1]
     if device == "cpu":
-        return max(int(min(node.get("CPU", 1) for node in nodes)), 1)
+        return int(min((node["CPU"] for node in nodes), default=1))
     shares = [node["CPU"] * devices / node["GPU"] for node in nodes if node.get("GPU", 0) >= devices]
     return max(int(min(shares, default=1)), 1)
 
@@ -131,6 +134,13 @@ def check_room(ray: Any, *, cpus: int, gpus: int) -> None:
         f"{largest.get('CPU', 0):.0f} and {largest.get('GPU', 0):.0f}",
         hint="Lower --threads or --devices.",
     )
+
+
+def here(ray: Any) -> Any:
+    """Return the demand of what is to live on the node of this process, and with it."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def _nodes(ray: Any) -> list[dict[str, float]]:

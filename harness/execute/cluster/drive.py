@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from harness.durable import durable
-from harness.errors import HarnessError, Interrupted, RunError
+from harness.errors import HarnessError, Interrupted
 from harness.execute.cluster.board import Board
-from harness.execute.cluster.connect import check_room, connected, device_on, threads_on
-from harness.execute.cluster.work import Report, Task, plugin_versions, seal, work
-from harness.execute.failure import Failure, record
+from harness.execute.cluster.connect import check_room, connected, device_on, here, threads_on
+from harness.execute.cluster.hosts import installed
+from harness.execute.cluster.work import Report, Task, lost, seal, work
+from harness.execute.failure import Failure
 from harness.execute.local import cells_of, failed_outcome
 from harness.execute.outcome import Listener, Outcome, Turning, Workspace, never
-from harness.execute.provenance import versions
 from harness.plan import Plan, RunSpec
 from harness.store import Store
 
-LOSSES = 3
-"""Workers that a run may lose before it counts as failed: it may be what kills them."""
+TIMES = 4
+"""That a run may begin: where it loses its worker as often, it may be what kills them."""
 STALE = 30 * 86400.0
 """Seconds after which nobody looks for a beacon any more."""
 SECONDS = 0.2
@@ -65,8 +65,11 @@ def execute(
         check_room(ray, cpus=threads, gpus=gpus)
         placed = replace(workspace, device=device, threads=threads)
         drive = _Drive(ray, plan, placed, listener, fail_fast=fail_fast)
-        drive.give_out(beacon, gpus=gpus, force=force)
-        return drive.outcomes()
+        try:
+            drive.give_out(beacon, gpus=gpus, force=force)
+            return drive.outcomes()
+        finally:
+            drive.end()
 
 
 @contextmanager
@@ -92,8 +95,10 @@ class _Drive:
         self.listener, self.fail_fast = listener, fail_fast
         self.store = Store(workspace.home)
         self.cells = cells_of(plan)
-        self.board = ray.remote(Board).options(num_cpus=0).remote()
+        # Where this process is: a board that is lost with a worker's node would end them all.
+        self.board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here(ray)).remote(TIMES)
         self.numbers: dict[Any, int] = {}
+        self.waiting: list[Any] = []
         self.failures: dict[str, Failure] = {}
         self.begun: set[int] = set()
         self.signal = 0
@@ -108,8 +113,8 @@ class _Drive:
             raise Interrupted(signal)
         workspace = self.workspace
         bare = replace(workspace, catalog=workspace.catalog.plain(), stopping=never)
-        known = versions(plugin_versions(workspace))
-        demand = {"num_cpus": workspace.threads, "num_gpus": gpus, "max_retries": LOSSES}
+        known = installed(workspace)
+        demand = {"num_cpus": workspace.threads, "num_gpus": gpus, "max_retries": TIMES}
         remote = self.ray.remote(work)
         given: dict[str, Any] = {}
         for number, run in enumerate(self.plan.runs):
@@ -122,20 +127,22 @@ class _Drive:
                 force=force,
                 seal=sealed,
                 beacon=beacon,
-                versions=known,
+                installed=known,
+                times=TIMES,
             )
             # What is stored needs no parent.
             parent = given.get(run.parent or "") if force or not sealed else None
             options = {**demand, "name": f"run {run.fingerprint}"}
-            given[run.fingerprint] = remote.options(**options).remote(task, self.board, parent)
-        self.numbers = {reference: number for number, reference in enumerate(given.values())}
+            reference = remote.options(**options).remote(task, self.board, parent)
+            given[run.fingerprint] = reference
+            self.numbers[reference] = number
+            self.waiting.append(reference)
 
     def outcomes(self) -> tuple[Outcome, ...]:
         """Wait for all tasks, and tell what they tell."""
         found: dict[int, Outcome] = {}
-        waiting = list(self.numbers)
-        while waiting:
-            ready, waiting = self.ray.wait(waiting, timeout=SECONDS)
+        while self.waiting:
+            ready, self.waiting = self.ray.wait(self.waiting, timeout=SECONDS)
             self._hear()
             self._pass_on_signal()
             for reference in ready:
@@ -170,18 +177,16 @@ class _Drive:
         except errors.RayTaskError as error:
             if isinstance(error.cause, HarnessError):
                 raise error.cause from error
+            if self.signal and isinstance(error.cause, errors.RayError):  # its parent's
+                return Report(interrupted=self.signal)
             raise
         except errors.RayError as error:
-            if run.parent in self.failures:
-                failure = self.failures[run.parent].of_child()
-            else:
-                lost = RunError(
-                    f"its workers were lost {LOSSES + 1} times, the last one so: {_first_line(error)}",
-                    hint="A run that uses up a host's memory is killed with its worker: lower the stage's batch.",
-                )
-                lost.__cause__ = error
-                failure = record(lost, run, self.workspace, self.store, name=run.fingerprint)
+            if self.signal:
+                return Report(interrupted=self.signal)
             cells = [self.plan.cells[position] for position in self.cells.get(run.fingerprint, [])]
+            if run.parent not in self.failures:
+                return lost(run, cells, self.workspace, TIMES + 1, _first_line(error))
+            failure = self.failures[run.parent].of_child()
             return Report(outcomes=[failed_outcome(cell, failure, 0.0) for cell in cells], failure=failure)
 
     def _hear(self) -> None:
@@ -205,10 +210,19 @@ class _Drive:
             self.listener.turn(run)
 
     def _pass_on_signal(self) -> None:
+        """Let what has begun write its checkpoint, and nothing else begin."""
         signal = self.workspace.stopping()
         if signal and not self.signal:
             self.signal = signal
-            self.board.stop.remote(signal)
+            begun = self.ray.get(self.board.stop.remote(signal))
+            for reference in self.waiting:
+                if self.numbers[reference] not in begun:
+                    self.ray.cancel(reference)
+
+    def end(self) -> None:
+        """Leave nothing on a cluster that others use, too: what still runs, after an error, is killed."""
+        for reference in self.waiting:
+            self.ray.cancel(reference, force=True)
 
 
 def _first_line(error: BaseException) -> str:

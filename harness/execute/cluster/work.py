@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import platform
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.durable import file_sha256
-from harness.errors import Interrupted, PluginError, StoreError
-from harness.execute.cluster.board import Asking, Teller
-from harness.execute.failure import Failure
-from harness.execute.local import Execution
+from harness.errors import Interrupted, RunError
+from harness.execute.cluster.board import Answer, Asking, Teller
+from harness.execute.cluster.hosts import Installed, check_data, check_host
+from harness.execute.failure import Failure, record
+from harness.execute.local import Execution, failed_outcome
 from harness.execute.outcome import Outcome, Workspace
-from harness.execute.provenance import versions
 from harness.plan import Cell, RunSpec
 from harness.store import MANIFEST, Store
 
@@ -29,7 +29,8 @@ class Task:
         cells: that want it.
         seal: of what was stored of it when the plan was given out, see `seal`.
         beacon: a file in the store that every worker must see.
-        versions: of all that can change a figure, where the plan was given out.
+        installed: where the plan was given out.
+        times: that it may begin.
     """
 
     number: int
@@ -39,7 +40,8 @@ class Task:
     force: bool
     seal: str
     beacon: Path
-    versions: dict[str, str]
+    installed: Installed
+    times: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +57,6 @@ def seal(store: Store, fingerprint: str) -> str:
     """Return a digest of what is stored of a run, empty if nothing is."""
     path = store.folder(fingerprint) / MANIFEST
     return file_sha256(path) if path.is_file() else ""
-
-
-def plugin_versions(workspace: Workspace) -> dict[str, str]:
-    """Return the version of each distribution that brought a plugin."""
-    return {plugin.distribution: plugin.version for plugin in workspace.catalog.plugins}
 
 
 def work(task: Task, board: Any, parent: Report | None) -> Report:
@@ -79,51 +76,48 @@ def work(task: Task, board: Any, parent: Report | None) -> Report:
     with Asking(lambda: int(ray.get(board.asked.remote()))) as stopping:
         if stopping():
             return Report(interrupted=stopping())
-        if not ray.get(board.begin.remote(task.number, whatever=failed is not None)):
-            return Report(outcomes=[Outcome(cell=cell, status="skipped") for cell in task.cells])
-        _check(task)
-        store = Store(task.workspace.home)
-        # One that was lost may have published its result just before.
-        again = task.force and seal(store, task.run.fingerprint) == task.seal
-        workspace = replace(task.workspace, stopping=stopping)
-        execution = Execution(workspace, Teller(board.tell.remote, task.number), force=again)
-        if failed is not None and task.run.parent is not None:
-            execution.failures[task.run.parent] = failed
+        answer: Answer = ray.get(board.begin.remote(task.number, whatever=failed is not None))
+        match answer:
+            case "stopped":
+                return Report(interrupted=ray.get(board.asked.remote()))
+            case "closed":
+                return Report(outcomes=[Outcome(cell=cell, status="skipped") for cell in task.cells])
+            case "lost":
+                return lost(task.run, task.cells, task.workspace, task.times)
+        check_host(task.workspace, task.beacon, task.installed)
+        teller = Teller(board.tell.remote, task.number)
         try:
-            with contextlib.redirect_stdout(sys.stderr):
-                outcomes = execution.one(task.run, list(task.cells))
-        except Interrupted as stop:
-            return Report(interrupted=stop.signal)
+            return _worked(task, replace(task.workspace, stopping=stopping), teller, failed)
+        finally:
+            # Calls are answered in their order: nothing that was told is under way when the task has ended.
+            ray.get(board.asked.remote())
+
+
+def _worked(task: Task, workspace: Workspace, teller: Teller, failed: Failure | None) -> Report:
+    """Do a run that may begin; `failed` is the failure of its parent."""
+    store = Store(workspace.home)
+    # One that was lost may have published its result just before.
+    again = task.force and seal(store, task.run.fingerprint) == task.seal
+    if again or not store.finished(task.run.fingerprint):
+        check_data(workspace, task.run)
+    execution = Execution(workspace, teller, force=again)
+    if failed is not None and task.run.parent is not None:
+        execution.failures[task.run.parent] = failed
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            outcomes = execution.one(task.run, list(task.cells))
+    except Interrupted as stop:
+        return Report(interrupted=stop.signal)
     if task.force or not task.seal:
         outcomes = [replace(o, status="done") if o.status == "cached" else o for o in outcomes]
     return Report(outcomes=outcomes, failure=execution.failures.get(task.run.fingerprint))
 
 
-def _check(task: Task) -> None:
-    host = platform.node()
-    if not task.beacon.exists():
-        raise StoreError(
-            f"host {host} of the cluster does not see the store {task.workspace.home}",
-            hint="Put it, with --home, on a file system that all hosts share under one path.",
-        )
-    own = versions(_installed(task.workspace))
-    differing = [
-        f"{name} {own.get(name, 'not')} there, {version} here"
-        for name, version in task.versions.items()
-        if own.get(name) != version
-    ]
-    if differing:
-        raise PluginError(
-            f"host {host} of the cluster has other versions installed: {'; '.join(differing)}",
-            hint="Install the same on all hosts: their figures stand in one table.",
-        )
-
-
-def _installed(workspace: Workspace) -> dict[str, str]:
-    import importlib.metadata
-
-    found = {}
-    for name in plugin_versions(workspace):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+def lost(run: RunSpec, cells: Sequence[Cell], workspace: Workspace, times: int, last: str = "") -> Report:
+    """Return the report of a run that lost as many workers as it began times; `last` is what Ray says of the last."""
+    error = RunError(
+        f"it lost its worker {times} times" + (f", the last time so: {last}" if last else ""),
+        hint="A run that uses up a host's memory is killed with its worker: lower the stage's batch.",
+    )
+    failure = record(error, run, workspace, Store(workspace.home), name=run.fingerprint)
+    return Report(outcomes=[failed_outcome(cell, failure, 0.0) for cell in cells], failure=failure)

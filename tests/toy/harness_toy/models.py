@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import harness.train
 from harness.api import TrainPairs
 from harness_toy.log import digest, note
 
@@ -109,7 +110,7 @@ class Words(nn.Module):
     def __init__(self, *, dim: int, fault: str = "") -> None:
         super().__init__()
         self.table = nn.EmbeddingBag(TABLE, dim)
-        self.dim, self.fault, self.first = dim, fault, True
+        self.dim, self.fault, self.first, self.steps = dim, fault, True, 0
         if fault == "default dtype":
             torch.set_default_dtype(torch.float64)
 
@@ -131,6 +132,10 @@ class Words(nn.Module):
         match self.fault:
             case "killed":
                 kill_once()
+            case "killed later":
+                self._killed_later()
+            case "killed always":
+                os.kill(os.getpid(), signal.SIGKILL)
             case "raises":
                 raise ZeroDivisionError("boom in forward")
             case "exits":
@@ -153,12 +158,25 @@ class Words(nn.Module):
                 print("a plugin talks")
         return output
 
+    def _killed_later(self) -> None:
+        """Kill this process in its sixth step; those before leave a checkpoint each."""
+        if killed().exists():
+            return
+        harness.train.CHECKPOINT_SECONDS = 0.0
+        self.steps += 1
+        if self.steps == 6:
+            kill_once()
+
+
+def killed() -> Path:
+    """Return the mark of a process that was killed."""
+    return Path(os.environ["TOY_LOG"] + ".killed")
+
 
 def kill_once() -> None:
     """Kill this process, as the system does one that uses up memory; the next that comes here lives."""
-    mark = Path(os.environ["TOY_LOG"] + ".killed")
-    if not mark.exists():
-        mark.touch()
+    if not killed().exists():
+        killed().touch()
         os.kill(os.getpid(), signal.SIGKILL)
 
 
