@@ -85,10 +85,22 @@ def _embed(run: Callable[[Tensor], Tensor], batch: Tensor | list[Tensor]) -> Ten
 
 
 def _joined(tensors: Sequence[Tensor]) -> Tensor | list[Tensor]:
-    """Stack tensors of one shape; leave others a list."""
+    """Stack tensors of one shape; leave others a list.
+
+    Views whose channels lie innermost, as images come, stay so: to order them anew takes longer than to crop them.
+    """
     import torch
 
-    return torch.stack(list(tensors)) if len({tensor.shape for tensor in tensors}) == 1 else list(tensors)
+    if len({tensor.shape for tensor in tensors}) > 1:
+        return list(tensors)
+    if all(map(_innermost, tensors)):
+        return torch.stack([tensor.permute(1, 2, 0) for tensor in tensors]).permute(0, 3, 1, 2)
+    return torch.stack(list(tensors))
+
+
+def _innermost(view: Tensor) -> bool:
+    """Tell whether the channels of a view lie beside each other in memory, and nothing else fits that memory."""
+    return view.ndim == 3 and not view.is_contiguous() and view.permute(1, 2, 0).is_contiguous()
 
 
 def _alike(batches: Iterator[Tensor | list[Tensor]], source: str) -> Iterator[Tensor]:
@@ -219,16 +231,26 @@ class _Pixels:
     def __init__(self, inputs: PixelInputs, seed: int | None) -> None:
         self.inputs, self.seed = inputs, seed
 
-    def __getitem__(self, index: int) -> Tensor:
+    def __getitems__(self, indices: Sequence[int]) -> list[Tensor]:
+        """Prepare a batch; each image draws from a state of its own, at test time from that of before."""
         import torch
 
         inputs = self.inputs
-        raw = inputs.pixels(index)
+        prepared = []
         with torch.random.fork_rng(devices=[]):
-            if self.seed is not None:
-                # Not torch.manual_seed: that would seed the GPUs' generators as well, and leave them so.
-                torch.default_generator.manual_seed(derive(self.seed, index))
-            return inputs.encoder.prepare(raw, training=self.seed is not None)
+            before = torch.get_rng_state()
+            for index in indices:
+                raw = inputs.pixels(index)
+                if self.seed is None:
+                    torch.set_rng_state(before)
+                else:
+                    # Not torch.manual_seed: that would seed the GPUs' generators as well, and leave them so.
+                    torch.default_generator.manual_seed(derive(self.seed, index))
+                prepared.append(inputs.encoder.prepare(raw, training=self.seed is not None))
+        return prepared
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.__getitems__([index])[0]
 
     def __len__(self) -> int:
         return len(self.inputs.split.records)

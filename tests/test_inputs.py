@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from harness.data import OpenDataset
 from harness.errors import TrainingError
-from harness.inputs import FeatureInputs, PixelInputs, RowInputs, prepare_captions
+from harness.inputs import FeatureInputs, PixelInputs, RowInputs, derive, prepare_captions
 from harness.protocols import Record, Split
 
 N = 7
@@ -71,6 +71,43 @@ def test_reading_pixels_leaves_the_random_state_of_training_alone(workers: int) 
     before = torch.get_rng_state()
     list(pixels(workers).batches(ORDER, FIRST, 3, 5))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class Cropping(nn.Module):
+    """Prepares a random corner of an image, its channels innermost or outermost; draws in evaluation mode, too."""
+
+    def __init__(self, *, innermost: bool) -> None:
+        super().__init__()
+        self.innermost = innermost
+
+    def prepare(self, raw: np.ndarray, *, training: bool) -> Tensor:
+        top, left = torch.randint(0, 3, (2,)).tolist()
+        view = torch.from_numpy(raw[top : top + 4, left : left + 5].copy()).permute(2, 0, 1)
+        return view if self.innermost else view.contiguous()
+
+
+class Painted(Drawn):
+    def pixels(self, record: Record) -> np.ndarray:
+        return np.random.default_rng(int(record.image[1:])).integers(0, 256, (7, 8, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("seed", [5, None])
+@pytest.mark.parametrize("innermost", [True, False])
+def test_a_batch_is_its_images_prepared_one_by_one(innermost: bool, seed: int | None) -> None:
+    dataset = OpenDataset("drawn", "passport", RECORDS, Painted())
+    encoder = Cropping(innermost=innermost)
+    inputs = PixelInputs(dataset, Split("train", RECORDS), encoder, device="cpu", workers=0)
+    torch.manual_seed(3)
+    (batch,) = list(inputs.batches(ORDER, FIRST, N, seed))
+    for row, index in zip(batch, ORDER.tolist(), strict=True):
+        with torch.random.fork_rng(devices=[]):
+            if seed is not None:
+                torch.manual_seed(derive(seed, index))
+            assert torch.equal(row, encoder.prepare(inputs.pixels(index), training=seed is not None))
+    # In memory as the views were, so that nothing is ordered anew.
+    assert batch.shape == (N, 3, 4, 5)
+    assert batch.is_contiguous(memory_format=torch.channels_last) == innermost
+    assert batch.is_contiguous() != innermost
 
 
 def test_features_come_by_image_and_view() -> None:

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness_dualpath.backbone import Scaled
 from harness_dualpath.views import DRAWS, Views, views_of
 
 
@@ -157,3 +158,25 @@ def test_names_of_ways_are_checked(wrong: dict[str, str]) -> None:
         views(**wrong)
     with pytest.raises(ValueError, match="set resize: pillow"):
         Views(height=32, width=32, interpolation="lanczos", resize="torch")
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 7), (1, 3, 4, 4), (3, 3, 1, 1), (2, 3, 1, 6)])
+@pytest.mark.parametrize("innermost", [True, False])
+def test_normalising_by_rows_equals_the_formula_to_the_bit(
+    shape: tuple[int, int, int, int], innermost: bool
+) -> None:
+    scaled = Scaled((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    views = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    if innermost:
+        views = views.contiguous(memory_format=torch.channels_last)
+    before = views.clone()
+    plain = ((views.float() - scaled.mean) / scaled.std).contiguous(memory_format=torch.channels_last)
+    found = scaled(views)
+    assert torch.equal(found, plain)
+    assert found.dtype == torch.float32
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(views, before)
+    # What is float already is not written to.
+    floats = views.float()
+    assert torch.equal(scaled(floats), plain)
+    assert torch.equal(floats, before.float())

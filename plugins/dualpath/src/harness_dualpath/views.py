@@ -146,14 +146,17 @@ class Views:
 
     def _window(self, raw: Pixels, x: float, y: float, *, mirrored: bool) -> Tensor:
         """Cut a window of the view's size; of an image that is stored at its size nothing is scaled."""
-        least = round(self.height * WHOLE), round(self.width * WHOLE)
-        stored = all(side >= wanted for side, wanted in zip(raw.shape, least, strict=False))
-        fits = stored and any(side == wanted for side, wanted in zip(raw.shape, least, strict=False))
-        image = _shared(raw) if fits else self.whole(raw)
-        top = min(int(y * (image.shape[1] - self.height + 1)), image.shape[1] - self.height)
-        left = min(int(x * (image.shape[2] - self.width + 1)), image.shape[2] - self.width)
-        view = image[:, top : top + self.height, left : left + self.width]
-        return view.flip(2) if mirrored else view.clone(memory_format=torch.preserve_format)
+        height, width = raw.shape[:2]
+        least_height, least_width = round(self.height * WHOLE), round(self.width * WHOLE)
+        stored = height >= least_height and width >= least_width
+        if not (stored and (height == least_height or width == least_width)):
+            raw = self.whole(raw).permute(1, 2, 0).numpy()
+            height, width = raw.shape[:2]
+        top = min(int(y * (height - self.height + 1)), height - self.height)
+        left = min(int(x * (width - self.width + 1)), width - self.width)
+        window = raw[top : top + self.height, left : left + self.width]
+        # The only copy: torch mirrors into memory of its own.
+        return _shared(window).flip(2) if mirrored else torch.from_numpy(window.copy()).permute(2, 0, 1)
 
     def _cut(self, raw: Pixels, box: Box, *, mirrored: bool) -> Tensor:
         view = self._resized(raw, (self.width, self.height), box)
