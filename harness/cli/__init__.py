@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -62,6 +63,7 @@ app.command("leaks")(leaks.leaks)
 
 def main() -> None:
     """Run the command line; turn what a user can act on into a message and an exit code."""
+    _speak_utf8()
     try:
         app()
     except InputError as error:
@@ -76,6 +78,18 @@ def main() -> None:
         # The reader of our output went away, as in `harness list | head`.
         sys.stderr.close()
         sys.exit(0)
+
+
+def _speak_utf8() -> None:
+    """Begin anew in Python's UTF-8 mode where the locale has another encoding.
+
+    Libraries below Python, safetensors among them, take every path as UTF-8: they would fail at the name of a folder
+    that is not ASCII, or write to another one.
+    """
+    mode = ["-X", "utf8"]
+    if sys.getfilesystemencoding() != "utf-8" and sys.executable and sys.orig_argv[1:3] != mode:
+        os.environ["PYTHONUTF8"] = "1"  # for processes that this one starts
+        os.execv(sys.executable, [sys.executable, *mode, *sys.orig_argv[1:]])  # noqa: S606 - ourselves
 
 
 __all__ = ["app", "main"]

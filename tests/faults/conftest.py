@@ -13,17 +13,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from tests.faults.processes import MATRIX, RUN, Place, Victims
 
 HERE = Path(__file__).resolve().parent
 ROWS: dict[int, dict[str, Any]] = yaml.safe_load((HERE / "rows.yaml").read_text(encoding="utf-8"))
@@ -32,19 +32,46 @@ COLUMNS = ("injected", "survived", "lost", "wrong")
 
 @dataclass
 class Faults:
-    """What a test did to the harness, and what came of it."""
+    """What a test did to the harness, and what came of it.
+
+    Attributes:
+        injected: faults.
+        survived: those of them after which everything was as promised.
+        lost: results that were there and are gone.
+        wrong: figures that are not those of an undisturbed run.
+        notes: lines for the summary.
+    """
 
     injected: int = 0
     survived: int = 0
     lost: int = 0
     wrong: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def inject(self, count: int = 1) -> Iterator[None]:
+        """Count faults; they are survived if what is asserted within holds, and no loss or wrong figure is counted."""
+        self.injected += count
+        before = self.lost, self.wrong
+        yield
+        if (self.lost, self.wrong) == before:
+            self.survived += count
 
     def one(self, *, lost: int = 0, wrong: int = 0) -> None:
-        """Count a fault, and what it cost."""
-        self.injected += 1
-        self.lost += lost
-        self.wrong += wrong
-        self.survived += not (lost or wrong)
+        """Count a fault after all that is asserted of it, and what it cost."""
+        with self.inject():
+            self.lost += lost
+            self.wrong += wrong
+
+    def add(self, other: Faults) -> None:
+        """Count what another test did, too."""
+        for column in COLUMNS:
+            setattr(self, column, getattr(self, column) + getattr(other, column))
+        self.notes += other.notes
+
+    def told(self) -> str:
+        """Return the counts as a line of the summary."""
+        return f"{self.injected:>9,} {self.survived:>9,} {self.lost:>5} {self.wrong:>6}"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,7 +94,7 @@ def faults(request: pytest.FixtureRequest) -> Iterator[Faults]:
     """Counts the faults of a test that injects more than one."""
     counted = Faults()
     yield counted
-    request.node.user_properties.append(("faults", asdict(counted)))
+    request.node.user_properties.append(("faults", vars(counted)))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -78,14 +105,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         _PASSED[report.nodeid] = report.passed
         _CALLED.discard(report.nodeid) if report.skipped else _CALLED.add(report.nodeid)
     elif report.nodeid in _CALLED:
-        total = _TOTALS.setdefault(told["fault row"], dict.fromkeys(COLUMNS, 0))
-        passed = _PASSED[report.nodeid]
-        for column, count in told.get("faults", asdict(Faults(injected=1, survived=1))).items():
-            # A test that fails says that not all it did was survived.
-            total[column] += count - (column == "survived" and not passed and count > 0)
+        counted = Faults(**told.get("faults", {"injected": 1, "survived": 1}))
+        if not (_PASSED[report.nodeid] and report.passed):
+            # A test that fails says that not all it did was survived, whatever it had counted by then.
+            counted.injected = max(counted.injected, 1)
+            counted.survived = min(counted.survived, counted.injected - 1)
+        _TOTALS.setdefault(told["fault row"], Faults()).add(counted)
 
 
-_TOTALS: dict[int, dict[str, int]] = {}
+_TOTALS: dict[int, Faults] = {}
 _PASSED: dict[str, bool] = {}
 _CALLED: set[str] = set()
 
@@ -93,18 +121,18 @@ _CALLED: set[str] = set()
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not _TOTALS:
         return
+    write = terminalreporter.write_line
     terminalreporter.section("faults")
-    terminalreporter.write_line(f"{'':>3} {'injected':>9} {'survived':>9} {'lost':>5} {'wrong':>6}  fault")
-    for row in sorted(_TOTALS):
-        total = _TOTALS[row]
-        terminalreporter.write_line(
-            f"{row:>3} {total['injected']:>9,} {total['survived']:>9,} {total['lost']:>5} {total['wrong']:>6}"
-            f"  {ROWS[row]['fault']}"
-        )
-    whole = {column: sum(total[column] for total in _TOTALS.values()) for column in COLUMNS}
-    terminalreporter.write_line(
-        f"faults injected: {whole['injected']:,}, survived: {whole['survived']:,}, "
-        f"results lost: {whole['lost']}, wrong figures: {whole['wrong']}"
+    write(f"{'':>3} {'injected':>9} {'survived':>9} {'lost':>5} {'wrong':>6}  fault")
+    whole = Faults()
+    for row, total in sorted(_TOTALS.items()):
+        whole.add(total)
+        write(f"{row:>3} {total.told()}  {ROWS[row]['fault']}")
+        for note in total.notes:
+            write(f"{'':>36}{note}")
+    write(
+        f"faults injected: {whole.injected:,}, survived: {whole.survived:,}, "
+        f"results lost: {whole.lost}, wrong figures: {whole.wrong}"
     )
 
 
@@ -117,115 +145,10 @@ def long() -> bool:
     return LONG
 
 
-@dataclass
-class Place:
-    """A registry, a store and leaderboards in a folder of their own."""
-
-    folder: Path
-
-    @property
-    def home(self) -> Path:
-        """The store."""
-        return self.folder / "home"
-
-
-@dataclass
-class Victim:
-    """A forked process of the command line."""
-
-    pid: int
-    output: Path
-    server: Victims
-
-    def wait(self, timeout: float = 300) -> int:
-        """Return its exit code, -9 where it was killed."""
-        return self.server.ended(self.pid, timeout)
-
-    def kill_after(self, seconds: float, number: int = 9) -> None:
-        """Send a signal after some time, unless it ended before."""
-        end = time.monotonic() + seconds
-        while self.pid not in self.server.codes and (left := end - time.monotonic()) > 0:
-            self.server.listen(left)
-        if self.pid not in self.server.codes:
-            self.kill(number)
-
-    def kill(self, number: int) -> None:
-        """Send a signal; one that is gone is left alone."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, number)
-
-    @property
-    def said(self) -> str:
-        """What it printed so far."""
-        return self.output.read_text(encoding="utf-8", errors="replace")
-
-
-@dataclass
-class Victims:
-    """Starts processes of `harness` from one that has imported everything."""
-
-    process: subprocess.Popen[bytes]
-    environment: dict[str, str]
-    scratch: Path
-    modules: list[str] = field(default_factory=list)
-    codes: dict[int, int] = field(default_factory=dict)
-    began: list[int] = field(default_factory=list)
-    rest: bytes = b""
-    count: int = 0
-    matrix: str = ""
-
-    def place(self, folder: Path) -> Place:
-        """Return the registry, the store and the leaderboards in a folder."""
-        return Place(folder)
-
-    def start(
-        self, *arguments: str, folder: Path, before: str = "", learn: Path | None = None, **environment: str
-    ) -> Victim:
-        """Fork a process that runs `harness` with arguments, or only `before`, in a folder."""
-        self.count += 1
-        output = self.scratch / f"said-{self.count}.txt"
-        order = {
-            "arguments": arguments,
-            "folder": str(folder),
-            "environment": self.environment | environment,
-            "output": str(output),
-            "before": before,
-            "modules": self.modules,
-            "learn": str(learn) if learn else "",
-        }
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(order).encode() + b"\n")
-        self.process.stdin.flush()
-        while not self.began:
-            self.listen(120)
-        return Victim(self.began.pop(), output, self)
-
-    def ended(self, pid: int, timeout: float) -> int:
-        """Wait for a process; return its exit code."""
-        end = time.monotonic() + timeout
-        while pid not in self.codes:
-            assert time.monotonic() < end, f"process {pid} has not ended"
-            self.listen(1)
-        return self.codes[pid]
-
-    def listen(self, timeout: float) -> None:
-        """Take in what the server answers within some seconds."""
-        assert self.process.stdout is not None
-        handle = self.process.stdout.fileno()
-        if not select.select([handle], [], [], timeout)[0]:
-            return
-        chunk = os.read(handle, 2**16)
-        assert chunk, "the server of victims is gone"
-        *lines, self.rest = (self.rest + chunk).split(b"\n")
-        for told in map(json.loads, lines):
-            if "began" in told:
-                self.began.append(told["began"])
-            else:
-                self.codes[told["ended"]] = told["code"]
-
-
 @pytest.fixture(scope="session")
-def victims(toy_site: Path, toy_text: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victims]:
+def victims(
+    toy_site: Path, place_in: Callable[..., Place], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Victims]:
     environment = {
         "PYTHONPATH": str(toy_site),
         "HARNESS_PLUGINS": "toy",
@@ -243,8 +166,8 @@ def victims(toy_site: Path, toy_text: str, tmp_path_factory: pytest.TempPathFact
     )
     # The first one learns what else a run imports in the end; the server imports that for all that follow.
     scratch = tmp_path_factory.mktemp("scratch")
-    found = Victims(process, environment, scratch, modules=HEAVY, matrix=_MATRIX)
-    (scratch / "registry.yaml").write_text(toy_text + _MATRIX, encoding="utf-8")
+    found = Victims(process, environment, scratch, modules=HEAVY)
+    place_in(scratch)
     first = found.start(*RUN, "--home", str(scratch / "home"), folder=scratch, learn=scratch / "modules.json")
     assert first.wait() == 0, first.said
     found.modules = [
@@ -273,24 +196,21 @@ HEAVY = [
     ),
     *("matplotlib.figure", "matplotlib.backends.backend_svg", "tabulate", "torch.utils.data"),
 ]
-RUN = ("run", "--matrix", "faulty", "--threads", "1", "--device", "cpu")
-_MATRIX = """\
-  faulty:
-    summary: two runs, a parent, and what follows from closed form
-    experiment: toy
-    axes:
-      variant: {plain: {}, direct: {experiment: direct}, closed: {experiment: closed}, after: {stage: two}}
-"""
 
 
-@pytest.fixture
-def place(tmp_path: Path, toy_text: str) -> Callable[..., Place]:
-    """Make a folder with the toy registry; `extra` is appended to its matrices."""
+@pytest.fixture(scope="session")
+def place_in(toy_text: str) -> Callable[..., Place]:
+    """Put the toy registry into a folder, with the matrix of the faults and the matrices `extra`."""
 
-    def make(name: str = "here", extra: str = "") -> Place:
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "registry.yaml").write_text(toy_text + _MATRIX + extra, encoding="utf-8")
+    def make(folder: Path, extra: str = "") -> Place:
+        folder.mkdir(exist_ok=True)
+        (folder / "registry.yaml").write_text(toy_text + MATRIX + extra, encoding="utf-8")
         return Place(folder)
 
     return make
+
+
+@pytest.fixture
+def place(tmp_path: Path, place_in: Callable[..., Place]) -> Callable[..., Place]:
+    """Make a folder with the toy registry; `extra` is appended to its matrices."""
+    return lambda name="here", extra="": place_in(tmp_path / name, extra)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from harness.leaderboard import check, read_rows
+from harness.leaderboard import check
 from harness.store import Store
+from tests.faults.conftest import Faults
+from tests.faults.processes import HOUSE, OFTEN, RUN, Place, Victims
 
-RUN = ("run", "--matrix", "faulty", "--threads", "1", "--device", "cpu")
-OFTEN = "import harness.train\nharness.train.CHECKPOINT_SECONDS = 0.0\n"
 LIMIT = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
 
 
@@ -28,7 +28,7 @@ def mount(folder: Path, options: str) -> bool:
 
 
 @pytest.fixture
-def disk(place: Callable[..., Any], tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+def disk(place: Callable[..., Place], tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     """A disk of its own for a registry, its store and its leaderboards; call it with a size, again to change it."""
     registry = (place("source").folder / "registry.yaml").read_bytes()
     folder = tmp_path / "disk"
@@ -45,28 +45,19 @@ def disk(place: Callable[..., Any], tmp_path: Path) -> Iterator[Callable[[str], 
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def intact(folder: Path) -> dict[str, Any]:
-    """Return the figures that are there, each proved by its checksums."""
-    store, found = Store(folder / "home"), dict[str, Any]()
-    for fingerprint in store.fingerprints():
-        assert store.damage(fingerprint) == []
-        found[fingerprint] = store.result(fingerprint).figures
-    rows = folder / "leaderboards" / "results.jsonl"
-    return found | ({f"row {row.labels}": row.metrics for row in read_rows(rows)} if rows.exists() else {})
-
-
 @pytest.fixture(scope="module")
-def expected(victims: Any, toy_text: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("calm")
-    (folder / "registry.yaml").write_text(toy_text + victims.matrix, encoding="utf-8")
-    victim = victims.start(*RUN, "--home", str(folder / "home"), folder=folder)
+def expected(
+    victims: Victims, place_in: Callable[..., Place], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    place = place_in(tmp_path_factory.mktemp("calm"))
+    victim = victims.run(place)
     assert victim.wait() == 0, victim.said
-    return intact(folder)
+    return place.kept()
 
 
 @pytest.mark.fault(3)
 def test_a_full_disk_is_named_with_what_was_needed_and_loses_nothing(
-    disk: Callable[[str], Path], victims: Any, expected: dict[str, Any], faults: Any, long: bool
+    disk: Callable[[str], Path], victims: Victims, expected: dict[str, Any], faults: Faults, long: bool
 ) -> None:
     """The disk grows step by step, so that every kind of write meets its end once."""
     seen: dict[str, Any] = {}
@@ -75,7 +66,7 @@ def test_a_full_disk_is_named_with_what_was_needed_and_loses_nothing(
         folder = disk(f"size={size}k")
         victim = victims.start(*RUN, "--home", str(folder / "home"), folder=folder, before=OFTEN)
         code, said = victim.wait(), " ".join(victim.said.split())
-        found = intact(folder)
+        found = Place(folder).kept()
         if code == 0:
             break
         assert code == 1, victim.said
@@ -92,31 +83,31 @@ def test_a_full_disk_is_named_with_what_was_needed_and_loses_nothing(
     folder = disk("size=64m")
     victim = victims.start(*RUN, "--home", str(folder / "home"), folder=folder)
     assert victim.wait() == 0, victim.said
-    assert intact(folder) == expected
+    assert Place(folder).kept() == expected
     assert check(folder / "leaderboards") == []
     assert (faults.lost, faults.wrong) == (0, 0)
 
 
 @pytest.mark.fault(3)
 def test_a_disk_that_turns_read_only_is_named(
-    disk: Callable[[str], Path], victims: Any, expected: dict[str, Any], faults: Any
+    disk: Callable[[str], Path], victims: Victims, expected: dict[str, Any], faults: Faults
 ) -> None:
     folder = disk("size=64m")
     home = ("--home", str(folder / "home"))
     victim = victims.start(
-        "run", "--matrix", "faulty", "--only", "variant=plain", *RUN[3:], *home, folder=folder
+        "run", "--matrix", "faulty", "--only", "variant=plain", *HOUSE, *home, folder=folder
     )
     assert victim.wait() == 0, victim.said
-    before = intact(folder)
+    before = Place(folder).kept()
     disk("ro")
     try:
-        for arguments in (RUN, ("run", "--matrix", "one", *RUN[3:], "--force")):
+        for arguments in (RUN, ("run", "--matrix", "one", *HOUSE, "--force")):
             victim = victims.start(*arguments, *home, folder=folder)
             assert victim.wait() == 1, victim.said
             assert f"cannot write {folder}" in victim.said.replace("\n", " ")
             assert "Read-only file system" in victim.said
             assert "Traceback" not in victim.said
-            faults.one(lost=len(set(before) - set(intact(folder))))
+            faults.one(lost=len(set(before) - set(Place(folder).kept())))
         # What only reads goes on.
         (fingerprint,) = Store(folder / "home").fingerprints()
         assert victims.start("show", fingerprint, *home, folder=folder).wait() == 0
@@ -125,12 +116,12 @@ def test_a_disk_that_turns_read_only_is_named(
         disk("rw")
     victim = victims.start(*RUN, *home, folder=folder)
     assert victim.wait() == 0, victim.said
-    assert intact(folder) == expected
+    assert Place(folder).kept() == expected
 
 
 @pytest.mark.fault(3)
 def test_files_that_may_not_grow_are_named_and_lose_nothing(
-    place: Callable[..., Any], victims: Any, expected: dict[str, Any], faults: Any, long: bool
+    place: Callable[..., Place], victims: Victims, expected: dict[str, Any], faults: Faults, long: bool
 ) -> None:
     here = place()
     seen: dict[str, Any] = {}
@@ -139,7 +130,7 @@ def test_files_that_may_not_grow_are_named_and_lose_nothing(
             *RUN, "--home", str(here.home), folder=here.folder, before=OFTEN + LIMIT.format(size=size)
         )
         code = victim.wait()
-        found = intact(here.folder)
+        found = here.kept()
         if code == 0:
             break
         assert code == 1, victim.said
@@ -152,13 +143,13 @@ def test_files_that_may_not_grow_are_named_and_lose_nothing(
         seen = found
     victim = victims.start(*RUN, "--home", str(here.home), folder=here.folder)
     assert victim.wait() == 0, victim.said
-    assert intact(here.folder) == expected
+    assert here.kept() == expected
     assert (faults.lost, faults.wrong) == (0, 0)
 
 
 @pytest.mark.fault(3)
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes into any folder")
-def test_a_folder_without_the_right_to_write_is_named(place: Callable[..., Any], victims: Any) -> None:
+def test_a_folder_without_the_right_to_write_is_named(place: Callable[..., Place], victims: Victims) -> None:
     here = place()
     here.home.mkdir(mode=0o555)
     victim = victims.start(*RUN, "--home", str(here.home), folder=here.folder)

@@ -13,8 +13,9 @@ import pytest
 
 from harness import decoded, derived, features
 from harness.leaks import looks
+from tests.faults.conftest import Faults
+from tests.faults.processes import HOUSE
 
-HOUSE = ("--threads", "1", "--device", "cpu")
 KINDS = {
     "result": "runs/*/result.json",
     "spec": "runs/*/spec.json",
@@ -31,12 +32,21 @@ CACHED = {
     "decoded": ("decoded/*/*.safetensors", decoded.intact),
     "looks": ("looks/*/*.npz", looks.intact),
 }
+MENDED = {
+    0: "harness run --matrix whole --only=variant=plain",
+    1: "harness run --matrix seeds --only=seed=1",
+}
+"""Seed -> the command that does its run alone again."""
 
 
 def flip(path: Path, bit: int) -> None:
     content = bytearray(path.read_bytes())
     content[bit // 8] ^= 1 << bit % 8
     path.write_bytes(content)
+
+
+def stored_figures(home: Path, fingerprint: str) -> object:
+    return json.loads((home / "runs" / fingerprint / "result.json").read_text())["figures"]
 
 
 @pytest.fixture
@@ -48,7 +58,7 @@ def stored(invoke: Callable[..., Any], tmp_path: Path) -> Path:
 
 @pytest.mark.fault(5)
 def test_a_flipped_bit_of_a_run_is_named_and_its_run_alone_done_again(
-    stored: Path, invoke: Callable[..., Any], toy_log: Any, faults: Any, long: bool
+    stored: Path, invoke: Callable[..., Any], toy_log: Any, faults: Faults, long: bool
 ) -> None:
     whole = stored.with_name("whole")
     shutil.copytree(stored, whole)
@@ -59,42 +69,35 @@ def test_a_flipped_bit_of_a_run_is_named_and_its_run_alone_done_again(
     for kind, pattern in KINDS.items():
         path = sorted(stored.glob(pattern))[0]
         for bit in chance.sample(range(8 * path.stat().st_size), 40 if long else 2):
-            flip(path, bit)
-            code, out, _ = invoke("doctor", "--store", "--json")
-            found = json.loads(out)["damaged"]
-            assert code == 1, (kind, bit)
-            # A flip in a checksum blames the file that it is of; either way it is that run.
-            assert {Path(damage["path"]).parent for damage in found} == {path.parent}, (kind, bit)
-            assert kind == "manifest" or [damage["path"] for damage in found] == [str(path)], (kind, bit)
-            seed = json.loads((whole / "runs" / path.parent.name / "spec.json").read_text())["seed"]
-            mended = {
-                0: "harness run --matrix whole --only=variant=plain",
-                1: "harness run --matrix seeds --only=seed=1",
-            }
-            assert {damage["repair"] for damage in found} == {mended[seed]}
-            faults.one()
-            if bit % 2 and not long:
+            with faults.inject():
                 flip(path, bit)
-                continue
-            toy_log.clear()
-            code, out, err = invoke("run", "--matrix", "seeds", *HOUSE, "--json")
-            assert code == 0, err
-            assert str(path.parent) in err.replace("\n", "")
-            assert len(toy_log.events("training")) == 1, (kind, bit)
-            assert sorted(cell["status"] for cell in json.loads(out)["cells"]) == ["cached", "done"]
-            assert invoke("doctor", "--store")[0] == 0
-            name = path.parent.name
-            kept = json.loads((whole / "runs" / name / "result.json").read_text())["figures"]
-            faults.wrong += (
-                kept != json.loads((stored / "runs" / name / "result.json").read_text())["figures"]
-            )
+                code, out, _ = invoke("doctor", "--store", "--json")
+                found = json.loads(out)["damaged"]
+                assert code == 1, (kind, bit)
+                # A flip in a checksum blames the file that it is of; either way it is that run.
+                assert {Path(damage["path"]).parent for damage in found} == {path.parent}, (kind, bit)
+                assert kind == "manifest" or [damage["path"] for damage in found] == [str(path)], (kind, bit)
+                seed = json.loads((whole / "runs" / path.parent.name / "spec.json").read_text())["seed"]
+                assert {damage["repair"] for damage in found} == {MENDED[seed]}
+                if bit % 2 and not long:
+                    flip(path, bit)
+                    continue
+                toy_log.clear()
+                code, out, err = invoke("run", "--matrix", "seeds", *HOUSE, "--json")
+                assert code == 0, err
+                assert str(path.parent) in err.replace("\n", "")
+                assert len(toy_log.events("training")) == 1, (kind, bit)
+                assert sorted(cell["status"] for cell in json.loads(out)["cells"]) == ["cached", "done"]
+                assert invoke("doctor", "--store")[0] == 0
+                name = path.parent.name
+                faults.wrong += stored_figures(whole, name) != stored_figures(stored, name)
     assert faults.wrong == 0
 
 
 @pytest.mark.fault(5)
 @pytest.mark.parametrize("kind", CACHED)
 def test_no_flipped_bit_of_a_cache_changes_what_is_read(
-    kind: str, toy: Any, tmp_path: Path, faults: Any, long: bool
+    kind: str, toy: Any, tmp_path: Path, faults: Faults, long: bool
 ) -> None:
     """Every bit, in the long form: it is found, or it is of no consequence, as in the name of a key."""
     fill(kind, toy)
@@ -104,13 +107,12 @@ def test_no_flipped_bit_of_a_cache_changes_what_is_read(
     before, bits = read(kind, path), range(8 * path.stat().st_size)
     missed = 0
     for bit in bits if long and len(bits) < 30_000 else random.Random(3).sample(bits, 400):
-        flip(path, bit)
-        faults.injected += 1
-        if intact(path):
-            missed += 1
-            faults.wrong += read(kind, path) != before
-        faults.survived += 1
-        flip(path, bit)
+        with faults.inject():
+            flip(path, bit)
+            if intact(path):
+                missed += 1
+                faults.wrong += read(kind, path) != before
+            flip(path, bit)
     assert faults.wrong == 0
     assert missed < faults.injected / 4
 
