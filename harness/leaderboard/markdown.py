@@ -47,6 +47,13 @@ def fence(text: str, language: str = "sh") -> str:
 
 def pipe_table(header: Sequence[str], rows: Sequence[Sequence[str]], figures: Container[int]) -> str:
     """Return a markdown table of cells that are escaped already; `figures` are the columns to align right."""
+    return tabulated(header, rows, figures, "pipe")
+
+
+def tabulated(
+    header: Sequence[str], rows: Sequence[Sequence[str]], figures: Container[int], form: str
+) -> str:
+    """Return a table in one of tabulate's formats; `figures` are the columns to align right."""
     import tabulate
 
     align = ["right" if column in figures else "left" for column in range(len(header))]
@@ -54,7 +61,7 @@ def pipe_table(header: Sequence[str], rows: Sequence[Sequence[str]], figures: Co
     before, tabulate.WIDE_CHARS_MODE = tabulate.WIDE_CHARS_MODE, False
     try:
         return tabulate.tabulate(
-            rows, headers=header, tablefmt="pipe", colalign=align if rows else None, disable_numparse=True
+            rows, headers=header, tablefmt=form, colalign=align if rows else None, disable_numparse=True
         )
     finally:
         tabulate.WIDE_CHARS_MODE = before

@@ -158,8 +158,8 @@ def _published(row: Published) -> Line:
             escape(row.method) + mark,
             escape(row.visual) or NONE,
             escape(row.textual) or NONE,
-            *(row.figures[name].cell for name in COLUMNS),
-            row.rsum.cell,
+            *(shown(row.figures[name], name) for name in COLUMNS),
+            shown(row.rsum),
             *(NONE,) * 6,
             source,
             *(NONE, NONE),
@@ -198,7 +198,7 @@ def _measured(
             f"**{escape(name)}**{mark(group, letters)}",
             escape(row.visual) or NONE,
             escape(row.textual) or NONE,
-            *(_cell(figure, column) for figure, column in zip(figures, COLUMNS, strict=True)),
+            *(shown(figure, column) for figure, column in zip(figures, COLUMNS, strict=True)),
             cell(rsum),
             *certainty(told),
             group.seeds,
@@ -218,9 +218,12 @@ def _measured(
     )
 
 
-def _cell(figure: Statistic | None, column: str) -> str:
+def shown(figure: Figure | Statistic | None, column: str = "") -> str:
+    """Return a published figure with its marks, or the mean of a measured one; a dash where there is none."""
     if figure is None:
         return NONE
+    if isinstance(figure, Figure):
+        return figure.cell
     if column.endswith("rank"):
         return f"{round(figure.mean, 1):g}"
     return f"{figure.mean:.1f}"
