@@ -6,6 +6,7 @@ import importlib.util
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,21 +34,25 @@ PIL, PIL_SCALED, V2_FLOAT, V2 = (
     "torchvision v2, float",
     "torchvision v2, uint8",
 )
-CACHE, CACHE_SCALED, UNCACHED = (
+CACHE, BYTES, CACHE_DEFAULT, CACHE_TORCH, FILES, FILES_DEFAULT = (
     "harness: decoded cache, exact crop",
-    "harness: decoded cache, scaled crop",
-    "harness: decoded every time, scaled crop",
+    "harness: decoded cache, exact crop, left in uint8",
+    "harness: decoded cache, scaled crop (default)",
+    "harness: decoded cache, scaled crop, torch's filter",
+    "harness: decoded every time, exact crop, torch's filter",
+    "harness: decoded every time, scaled crop (default)",
 )
-NORMAL = "normalising uint8 batches alone"
 ONE, ALL = "one after the other", "on all cores"
 PACKAGES = ("torch", "torchvision", "pillow", "timm", "retrieval-harness-dualpath")
 ABOUT = (
-    f"Generated photographs, JPEG of {WIDTH} x {HEIGHT}, to batches of 224 x 224, on one core. What is uint8 is "
-    "normalised on the device, where a batch is converted at once; that is timed apart, on this core. The cache holds "
-    "decoded images whose shorter side is 256, mapped into memory. Its exact crop does what resize, crop and flip do; "
-    "its scaled crop, here by torch's filter, what the random resized crop does. Before anything is timed, batches out "
-    "of the cache equal those of the decoded and shrunk images to the bit, and the exact crop equals the PIL chain's "
-    "within rounding where both cut the same window."
+    f"Generated photographs, JPEG of {WIDTH} x {HEIGHT}, to normalised batches of 224 x 224 in float32, on one core. "
+    "PIL and torchvision on floats normalise image by image; torchvision on uint8 and the harness a whole batch, which "
+    "on another device would be its work: one row leaves that out. The cache holds decoded images whose shorter side "
+    "is 256, mapped into memory. The exact crop does what resize, crop and flip do, the scaled crop what the random "
+    "resized crop does; runs take the scaled crop with Pillow's filter unless their entry says otherwise. Before "
+    "anything is timed, batches out of the cache equal those of the decoded and shrunk images to the bit, the exact "
+    "crop equals the PIL chain's within rounding (torch's filter: within 2 of 255) where both cut the same window, and "
+    "normalised windows equal the formula's."
 )
 
 
@@ -98,7 +103,7 @@ class _Ways:
         self.dataset = dataset
         self.split = dataset.split(("a picture",))
         records = self.split.records
-        self.encoder, scaled = self._encoder(crop="exact"), self._encoder(resize="torch")
+        self.encoder = self._encoder(crop="exact")
         self.decoded = load_decoded(
             folder / "home",
             self.dataset,
@@ -107,9 +112,16 @@ class _Ways:
             progress=lambda done, total: None,
         )
         self.exact = self._inputs(self.encoder, self.decoded)
-        self.scaled, self.uncached = self._inputs(scaled, self.decoded), self._inputs(scaled, None)
+        default = self._encoder()
+        self.unscaled = self._encoder(crop="exact", resize="torch")
+        self.ways = {
+            CACHE: self.exact,
+            CACHE_DEFAULT: self._inputs(default, self.decoded),
+            CACHE_TORCH: self._inputs(self._encoder(resize="torch"), self.decoded),
+            FILES: self._inputs(self.unscaled, None),
+            FILES_DEFAULT: self._inputs(default, None),
+        }
         self.order = np.arange(bench.images)
-        self._batches = list(self.exact.batches(self.order, self.order * 0, bench.batch, 1))
 
     def _encoder(self, **settings: str) -> Any:
         # A backbone of 224 pixels without weights: only its views are used.
@@ -122,12 +134,16 @@ class _Ways:
         return PixelInputs(self.dataset, self.split, encoder, device="cpu", workers=0, decoded=decoded)
 
     def epoch(self, inputs: PixelInputs, seed: int = 1) -> Tensor:
-        """Return the last batch of an epoch."""
-        return list(inputs.batches(self.order, self.order * 0, self.bench.batch, seed))[-1]
+        """Return the last batch of an epoch, in uint8."""
+        *_, last = inputs.batches(self.order, self.order * 0, self.bench.batch, seed)
+        return last
 
-    def _normalised(self) -> Tensor:
-        scaled: list[Tensor] = [self.encoder.scaled(batch) for batch in self._batches]
-        return scaled[-1]
+    def normalised(self, inputs: PixelInputs) -> Tensor:
+        """Return the last batch of an epoch, each normalised as the encoder does it first."""
+        encoder: Any = inputs.encoder
+        last: Tensor
+        *_, last = map(encoder.scaled, inputs.batches(self.order, self.order * 0, self.bench.batch, 1))
+        return last
 
     def check(self) -> None:
         """Hold the cache to decoding and shrinking, and the exact crop to the PIL chain's window."""
@@ -138,33 +154,37 @@ class _Ways:
         plain.pixels = lambda index: whole[self.split.records[index].file]  # type: ignore[method-assign]
         if not torch.equal(self.epoch(self.exact), self.epoch(plain)):
             raise RunError("batches out of the decoded cache differ from those of decoded images")
-        windows = transforms.same_window(self.dataset.paths[0], self.encoder)
-        worst = int((windows[0].int() - windows[1].int()).abs().max())
-        if worst > 1:
-            raise RunError(f"the exact crop differs from the PIL chain's by {worst} of 255")
+        for encoder, most in ((self.encoder, 1), (self.unscaled, 2)):
+            theirs, ours = transforms.same_window(self.dataset.paths[0], encoder)
+            worst = int((theirs.int() - ours.int()).abs().max())
+            if worst > most:
+                raise RunError(f"the exact crop differs from the PIL chain's by {worst} of 255")
+            if not torch.allclose(encoder.scaled(ours[None]), transforms.normalised(ours[None]), atol=1e-5):
+                raise RunError("normalised windows differ from those of the formula")
 
     def batches(self) -> Group:
         """Time an epoch of each way."""
         ways: list[tuple[str, Callable[[], Any]]] = [
-            (CACHE, lambda: self.epoch(self.exact)),
-            (CACHE_SCALED, lambda: self.epoch(self.scaled)),
-            (UNCACHED, lambda: self.epoch(self.uncached)),
-            (NORMAL, self._normalised),
+            (name, partial(self.normalised, inputs)) for name, inputs in self.ways.items()
         ]
-        ratios = [Ratio(over=CACHE_SCALED, under=CACHE)]
+        ways.insert(1, (BYTES, lambda: self.epoch(self.exact)))
+        ratios = [Ratio(over=CACHE_DEFAULT, under=CACHE)]
         if importlib.util.find_spec("torchvision") is not None:
-            paths = self.dataset.paths
+            paths, batch = self.dataset.paths, self.bench.batch
             ways += [
-                (PIL, lambda: transforms.pil(paths, self.bench.batch, scaled=False)),
-                (PIL_SCALED, lambda: transforms.pil(paths, self.bench.batch, scaled=True)),
-                (V2_FLOAT, lambda: transforms.v2(paths, self.bench.batch, floats=True)),
-                (V2, lambda: transforms.v2(paths, self.bench.batch, floats=False)),
+                (PIL, lambda: transforms.pil(paths, batch, scaled=False)),
+                (PIL_SCALED, lambda: transforms.pil(paths, batch, scaled=True)),
+                (V2_FLOAT, lambda: transforms.v2(paths, batch, floats=True)),
+                (V2, lambda: transforms.v2(paths, batch, floats=False)),
             ]
             ratios = [
                 Ratio(over=PIL, under=CACHE, least=20),
-                Ratio(over=PIL_SCALED, under=CACHE_SCALED),
-                Ratio(over=PIL, under=UNCACHED, least=2.5),
+                Ratio(over=PIL, under=FILES, least=2.5),
+                Ratio(over=PIL_SCALED, under=CACHE_DEFAULT),
+                Ratio(over=PIL_SCALED, under=CACHE_TORCH),
+                Ratio(over=PIL_SCALED, under=FILES_DEFAULT),
                 Ratio(over=V2, under=CACHE),
+                Ratio(over=V2, under=FILES),
             ]
         return contest(
             "to batches",

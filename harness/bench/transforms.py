@@ -44,7 +44,10 @@ def pil(paths: Sequence[Path], batch: int, *, scaled: bool) -> Tensor:
 
 
 def v2(paths: Sequence[Path], batch: int, *, floats: bool) -> Tensor:
-    """Resize, crop and flip with torchvision's second version: in float and normalised, or in uint8."""
+    """Resize, crop and flip with torchvision's second version: in float and normalised, or in uint8.
+
+    Batches of uint8 are normalised at once.
+    """
     import torch
     from torchvision.transforms import v2 as modern
 
@@ -56,7 +59,15 @@ def v2(paths: Sequence[Path], batch: int, *, floats: bool) -> Tensor:
     def load(path: Path) -> Tensor:
         return chain(_decoded(path))  # type: ignore[no-any-return]
 
-    return _batches(paths, batch, load)
+    return _batches(paths, batch, load, ready=(lambda views: views) if floats else normalised)
+
+
+def normalised(views: Tensor) -> Tensor:
+    """Normalise (batch, 3, height, width) uint8 by the formula: scaled to 0..1, less the mean, by the deviation."""
+    import torch
+
+    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    return views.to(torch.float32).div_(255).sub_(mean).div_(std)
 
 
 def _decoded(path: Path) -> Tensor:
@@ -77,13 +88,18 @@ def _decoded(path: Path) -> Tensor:
         return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
 
 
-def _batches(paths: Sequence[Path], batch: int, load: Callable[[Path], Tensor]) -> Tensor:
-    """Return the last batch of all."""
+def _batches(
+    paths: Sequence[Path],
+    batch: int,
+    load: Callable[[Path], Tensor],
+    ready: Callable[[Tensor], Tensor] = lambda views: views,
+) -> Tensor:
+    """Return the last batch of all, after `ready`."""
     import torch
 
     last = torch.empty(0)
     for start in range(0, len(paths), batch):
-        last = torch.stack([load(path) for path in paths[start : start + batch]])
+        last = ready(torch.stack([load(path) for path in paths[start : start + batch]]))
     return last
 
 

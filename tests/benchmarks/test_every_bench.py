@@ -125,7 +125,13 @@ def test_statistics(bench: Invoke, tmp_path: Path) -> None:
 def test_input(bench: Invoke, tmp_path: Path) -> None:
     pytest.importorskip("torchvision")
     batches, prepare = reported(bench, tmp_path, "input", *QUICK, "--images", "3", "--batch", "2")["groups"]
-    assert len(batches["timed"]) == 8
+    assert len(batches["timed"]) == 10
+    goals = {(ratio["over"], ratio["under"]): ratio["least"] for ratio in batches["ratios"]}
+    pil = "PIL: resize 256, crop 224, flip"
+    assert goals[pil, "harness: decoded cache, exact crop"] == 20
+    assert goals[pil, "harness: decoded every time, exact crop, torch's filter"] == 2.5
+    # Crop by crop: what cuts exactly is held to what cuts exactly, what scales to what scales.
+    assert all(("exact" in under) == (over != "PIL: random resized crop 224, flip") for over, under in goals)
     assert batches["unit"] == prepare["unit"] == "images"
     (memory,) = batches["facts"]
     assert memory["value"].count(",") == 3
