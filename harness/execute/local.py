@@ -121,6 +121,8 @@ class Execution:
             else:
                 seconds = time.monotonic() - start
                 outcomes.append(Outcome(cell=cell, status=status, result=result, seconds=seconds))
+                continue
+            release()  # the embeddings, which the frames of the error held
         return outcomes
 
     def _performed(self, run: RunSpec) -> Result:

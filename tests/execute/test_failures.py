@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import shlex
 from collections.abc import Callable
@@ -70,6 +72,22 @@ def test_each_evaluator_that_fails_has_a_story_of_its_own(toy: Any) -> None:
     assert [o.status for o in (first, second, fine)] == ["failed", "failed", "done"]
     assert "boom in evaluate" in first.traceback.read_text()
     assert "SystemExit: 3" in second.traceback.read_text()
+
+
+def test_an_evaluator_that_fails_holds_no_embeddings_while_others_work(toy: Any, toy_log: Any) -> None:
+    plan = toy.plan(
+        ("plain: {}", "plain: {evaluators: [raising]}, fine: {evaluators: [recall, five]}"),
+        only={"variant": ["plain", "fine"]},
+    )
+    importlib.import_module("harness_toy.judges").SEEN.clear()
+    gc.collect()
+    gc.disable()  # which would come by some time
+    try:
+        outcomes = toy.execute(plan)
+    finally:
+        gc.enable()
+    assert [o.status for o in outcomes] == ["failed", "done"]
+    assert toy_log.events("held") == ["held 0", "held 0", "held 1"]
 
 
 def test_fail_fast_begins_nothing_more_and_children_fail_with_their_parent(toy: Any, toy_log: Any) -> None:

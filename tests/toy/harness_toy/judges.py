@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
 from harness.api import DataError, Ranking
 from harness_toy.log import note
+
+SEEN: list[weakref.ref[object]] = []
+"""The image embeddings that `Hits` was given in this process, for as long as somebody else holds them."""
 
 
 class Hits:
@@ -19,8 +23,11 @@ class Hits:
 
     def evaluate(self, ranking: Ranking) -> Mapping[str, float]:
         note(f"evaluate {self.k}")
+        note(f"held {sum(image() is not None for image in SEEN)}")
+        SEEN.append(weakref.ref(ranking.image))
         if self.fault == "raises":
-            raise LookupError("boom in evaluate")
+            error = LookupError("boom in evaluate")  # this frame and its error hold each other
+            raise error
         if self.fault == "exits":
             raise SystemExit(3)
         i2t, t2i = (float(side.hits(self.k).mean()) for side in (ranking.i2t, ranking.t2i))
