@@ -141,7 +141,9 @@ def test_stage1(bench: Invoke, tmp_path: Path) -> None:
     sizes = ("--profile", "none", "--images", "9", "--classes", "20", "--device", "cpu")
     report = reported(bench, tmp_path, "stage1", *QUICK, *sizes)
     (group,) = report["groups"]
-    assert len(group["timed"]) == 5
+    assert len(group["timed"]) == 6
+    (goal,) = [ratio for ratio in group["ratios"] if ratio["least"] is not None]
+    assert (goal["over"], goal["under"]) == ("through the frozen part, folded", "from cached features")
     assert report["section"] == "stage1"
     assert "3 epochs over 2 cached views" in group["facts"][0]["name"]
 
@@ -248,13 +250,59 @@ def test_startup(toy_bench: Invoke, tmp_path: Path) -> None:
 
 
 def test_matrix(toy_bench: Invoke, tmp_path: Path) -> None:
-    arguments = ("--threads", "1", "--matrix", "whole", "--only", "variant=plain", "--only", "variant=after")
+    arguments = ("--threads", "1", "--matrix", "whole", "--only", "variant=plain", "--only", "variant=closed")
     shared, beside = reported(toy_bench, tmp_path, "matrix", *arguments)["groups"]
-    assert shared["facts"][0]["value"] == "2 cells, 3 trainings naively, 2 distinct"
+    assert shared["facts"][0]["value"] == "2 cells, 2 trainings naively, 2 distinct"
+    assert names(shared) == {
+        "cells in one run",
+        "each cell alone",
+        "imports of the one run",
+        "imports of each cell alone",
+    }
     assert names(beside) == {"two cells, one after the other", "two cells side by side"}
     code, _, err = toy_bench("matrix", "--matrix", "whole", "--only", "variant=plain")
     assert code == 2
     assert "1 cells of 'whole' are chosen" in err
+
+
+def test_cells_that_share_a_run_are_not_put_side_by_side(toy_bench: Invoke, tmp_path: Path) -> None:
+    from harness.bench.matrix import BESIDE, MatrixBench, _Cells
+    from harness.catalog import Catalog
+    from harness.execute import Workspace
+
+    workspace = Workspace(
+        home=tmp_path, data=tmp_path, catalog=Catalog.load(entry_points=[]), device="cpu", threads=1
+    )
+    bench = MatrixBench(
+        workspace=workspace,
+        rounds=1,
+        seconds=0.0,
+        registry=Path("registry.yaml"),
+        matrix="whole",
+        only=("variant=plain", "variant=after"),
+    )
+    cells, said = _Cells(bench, tmp_path), list[str]()
+    assert cells._facts()[0].value == "2 cells, 3 trainings naively, 2 distinct"
+    (group,) = cells.beside(said.append)
+    assert (group.timed, group.ratios) == ((), ())
+    assert [fact.name for fact in group.facts] == [BESIDE]
+    assert "share a run" in group.facts[0].value
+    assert said == [f"side by side: {group.facts[0].value}"]
+
+
+def test_what_sharing_saves_beyond_imports() -> None:
+    from harness.bench.matrix import ALL_IMPORTS, ALONE, IMPORTS, TOGETHER, _beyond
+    from harness.bench.report import Group, Timed
+
+    def group(**seconds: tuple[float, ...]) -> Group:
+        timed = tuple(Timed(name=name, seconds=values) for name, values in seconds.items())
+        return Group(title="a", timed=timed)
+
+    works = group(**{TOGETHER: (6.0, 7.0), ALONE: (20.0, 24.0)})
+    (fact,) = _beyond(works, group(**{IMPORTS: (2.0, 2.0), ALL_IMPORTS: (8.0, 9.0)}))
+    # 12 by 4 and 15 by 5.
+    assert fact.value == "13.5 s alone, 4.5 s in one run: 3.00 times"
+    assert _beyond(works, group(**{IMPORTS: (6.5, 2.0), ALL_IMPORTS: (8.0, 9.0)})) == []
 
 
 def test_without_a_name_the_benchmarks_are_listed(invoke: Invoke) -> None:
