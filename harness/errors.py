@@ -52,6 +52,8 @@ class DataError(InputError):
     Args:
         problems: all of them, a sentence each.
         lists: names in full where a problem tells the first few, by what they are, such as ``missing-images``.
+        records: of a dataset component: what could be read all the same. Their ids, captions and images are then
+            checked as well, so that all problems are told at once; those that a problem names are not told twice.
     """
 
     def __init__(
@@ -61,10 +63,12 @@ class DataError(InputError):
         problems: Sequence[str] = (),
         hint: str = "",
         lists: Mapping[str, Sequence[str]] | None = None,
+        records: Iterable[object] = (),
     ) -> None:
         self.headline = message
         self.problems = tuple(problems)
         self.lists = dict(lists or {})
+        self.records = tuple(records)
         listed = "".join(f"\n  - {problem}" for problem in self.problems)
         super().__init__(message + listed, hint=hint)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from harness.data.inspections import Progress
 from harness.data.manifest import Manifest
 from harness.data.opened import OpenDataset, open_dataset, protocol_of
-from harness.data.prepared import Progress, prepare
+from harness.data.prepared import prepare
 from harness.data.status import DatasetStatus, prepared_parts, status
 from harness.data.verified import verify
 

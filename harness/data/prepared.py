@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from inspect import signature as inspect_signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from harness.build import build
 from harness.data import folder as folders
 from harness.data import lists
 from harness.data.archives import check_places, is_archive, unpack
-from harness.data.checks import check_records, equal_images, notes_on, number
-from harness.data.images import ImageError, Inspection
+from harness.data.checks import Known, equal_images, notes_on
+from harness.data.images import ImageError
+from harness.data.inspections import Progress, each_told, headline, inspected, look_at, silent
 from harness.data.journal import Journal
 from harness.data.manifest import (
     MANIFEST,
@@ -33,17 +32,12 @@ from harness.data.manifest import (
     records_text,
 )
 from harness.errors import DataError, HarnessError
-from harness.parallel import each
 from harness.plan import Part
 from harness.protocols import Annotations, Record
 from harness.specs import DatasetSpec
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
-
-Progress = Callable[[int, int, str], None]
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 def prepare(
@@ -101,7 +95,7 @@ def prepare(
                 source = folder
             tell(0, 0, "reading annotations")
             source = folders.plain(source)
-            annotations = annotations_of(build(part, "dataset", catalog), use, source, files)
+            annotations = _read(part, source, root, files, catalog, tell)
             annotations = replace(annotations, notes=(*annotations.notes, *unpacked))
             manifest = _publish(root, part, source, tuple(map(folders.plain, files)), annotations, tell)
             return replace(manifest, lists=lists.keep(root, name, annotations.lists))
@@ -109,6 +103,31 @@ def prepare(
             # Of an archive that the user named, not of the folder that it was unpacked into.
             error.headline = error.headline.replace(str(source), given)
             raise lists.spelled_out(error, root, name, unpacked) from error
+
+
+def _read(
+    part: Part, source: Path, root: Path, files: Sequence[Path], catalog: Catalog, tell: Progress
+) -> Annotations:
+    """Let the component read its annotations; where it finds problems, look at what it could read as well.
+
+    Raises:
+        DataError: lists the problems of both.
+    """
+    try:
+        return annotations_of(build(part, "dataset", catalog), part.use, source, files)
+    except DataError as error:
+        readable = [record for record in error.records if isinstance(record, Record)]
+        if not readable:
+            raise
+        real = source.resolve()
+        with Journal(folders.journal(root, part.name), real) as seen:
+            _, more = look_at(real, readable, seen, tell, Known(error.problems))
+        if not more:
+            raise
+        problems = (*error.problems, *more)
+        raise DataError(
+            headline(part.name, source, problems), problems=problems, lists=error.lists, hint=error.hint
+        ) from error
 
 
 def _publish(
@@ -122,7 +141,7 @@ def _publish(
         journal.unlink(missing_ok=True)
         return replace(earlier, unchanged=True)
     with Journal(journal, source.resolve()) as seen:
-        stored, remarks = _inspect(part.name, source.resolve(), annotations.records, seen, tell)
+        stored, remarks = inspected(part.name, source.resolve(), annotations.records, seen, tell)
     text = records_text(stored)
     manifest = Manifest(
         name=part.name,
@@ -184,43 +203,6 @@ def annotations_of(component: Any, use: str, source: Path | None, files: Sequenc
     return annotations
 
 
-def _inspect(
-    name: str, source: Path, records: Sequence[Record], journal: Journal, tell: Progress
-) -> tuple[tuple[StoredRecord, ...], list[str]]:
-    def look(record: Record) -> Inspection | str:
-        try:
-            return journal.inspect(record.file, folders.locate(source, record.file))
-        except ImageError as fault:
-            return f"{record.file or f'image {record.image!r}'}: {fault}"
-
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        # Pillow warns of odd metadata, and of bombs, which are refused here by a lower limit anyway.
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        looked = each_told(look, records, tell, "decoding images")
-    problems = check_records(records) + [found for found in looked if isinstance(found, str)]
-    if problems:
-        raise DataError(
-            f"dataset {name!r} from {source} has {number(len(problems), 'problem')}:", problems=problems
-        )
-    inspections = [found for found in looked if isinstance(found, Inspection)]
-    stored = tuple(
-        StoredRecord(
-            record=record, sha256=i.sha256, size=i.size, mtime_ns=i.mtime_ns, width=i.width, height=i.height
-        )
-        for record, i in zip(records, inspections, strict=True)
-    )
-    seen = Counter(remark for inspection in inspections for remark in inspection.remarks)
-    remarks = (
-        [f"decoded to upright RGB: {', '.join(f'{n} {what}' for what, n in seen.most_common())}"]
-        if seen
-        else []
-    )
-    return stored, remarks
-
-
 def _unchanged(
     root: Path,
     part: Part,
@@ -258,16 +240,3 @@ def _unchanged(
         return (status.st_size, status.st_mtime_ns) == (item.size, item.mtime_ns)
 
     return manifest if all(each_told(as_before, stored, tell, "comparing images")) else None
-
-
-def each_told(work: Callable[[_T], _R], items: Sequence[_T], tell: Progress, note: str) -> list[_R]:
-    """Map over all cores and tell how far it is."""
-    done: list[_R] = []
-    for result in each(work, items):
-        done.append(result)
-        tell(len(done), len(items), note)
-    return done
-
-
-def silent(done: int, total: int, note: str) -> None:
-    """Tell nobody."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.data import folder as folders
 from harness.data.images import ImageError, read
+from harness.data.inspections import Progress, each_told, silent
 from harness.data.manifest import (
     MANIFEST,
     RECORDS,
@@ -16,7 +17,6 @@ from harness.data.manifest import (
     read_manifest,
     read_records,
 )
-from harness.data.prepared import Progress, each_told, silent
 from harness.errors import DataError, nearest
 
 

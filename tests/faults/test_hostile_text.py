@@ -185,16 +185,16 @@ def test_captions_that_mean_harm_are_rejected_by_id_or_trained_on(
         return victim
 
     prepare = ("data", "prepare", "folder", "--from", str(folder), "--as", "harm")
-    # What the component finds is told first, then what every dataset is held to.
+    # One list of what the component finds and what every dataset is held to.
     bad = {texts.index(" "): "is empty", len(texts) - 1: "holds half a surrogate pair"}
+    refused = run(*prepare)
+    assert refused.code == 2, refused.said
+    assert "has 2 problems" in refused.said
     for number, problem in bad.items():
-        refused = run(*prepare)
-        assert refused.code == 2, refused.said
-        assert "has 1 problem" in refused.said
         assert f"'{number}.png#0'" in refused.said
         assert problem in refused.said
         rows = [row for row in rows if row["filename"] != f"{number}.png"]
-        path.write_text(json.dumps({"images": rows}))
+    path.write_text(json.dumps({"images": rows}))
     assert run(*prepare).code == 0
     trained = run("run", "--matrix", "hostile", "--dataset", "harm", "--threads", "1", "--device", "cpu")
     assert trained.code == 0, trained.said

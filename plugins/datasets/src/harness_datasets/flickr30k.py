@@ -73,30 +73,32 @@ class Flickr30k:
         images = choose(found, captions, told)
         counts = Counter(split for _, split in images)
         expected = KARPATHY if self.split == "karpathy" else NAMES
-        counted = bool(images and not problems)
-        if counted:
+        before = len(problems)
+        if images:
             check_counts(
                 counts, expected, problems if self.strict else notes, f"Flickr30k, split {self.split}"
             )
-        counted = counted and bool(problems)
+        counted = len(problems) > before
         taken = {image for image, _ in images}
         unused = [image for image in captions if image not in taken]
         if images and unused:
             told.lists["in-no-split"] = tuple(unused)
             notes.append(f"{number(len(unused), 'captioned image')} in no split left out")
-        places = ImageFiles(source).match([image for image, _ in images], told)
+        there = ImageFiles(source)
+        places = there.match([image for image, _ in images], told)
+        records = in_order(
+            Record(image=image, split=split, captions=captions[image], file=file)
+            for (image, split), file in zip(images, places, strict=True)
+        )
         if problems:
             raise DataError(
                 f"Flickr30k in {source} has {number(len(problems), 'problem')}:",
                 problems=problems,
                 lists=told.lists,
                 hint=OTHER_COUNTS if counted else "",
+                records=[r for r in records if there.has(r.image) and r.captions and all(r.captions)],
             )
-        records = [
-            Record(image=image, split=split, captions=captions[image], file=file)
-            for (image, split), file in zip(images, places, strict=True)
-        ]
-        return Annotations(records=in_order(records), notes=tuple(notes), lists=told.lists)
+        return Annotations(records=records, notes=tuple(notes), lists=told.lists)
 
     def _wanted(self, name: str) -> bool:
         """Tell by its name whether a file in the folder is this split's: both splits are read from one folder."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.api import Annotations, DataError, Record
 from harness_datasets.published import checksum
+from harness_datasets.splits import OTHER_COUNTS
 from harness_datasets.text import Told, number, read_text
 
 TOKENS = "Flickr8k.token.txt"
@@ -57,16 +58,20 @@ class Flickr8k:
             raise DataError(f"{source} does not hold Flickr8k:", problems=problems)
         captions = _read_captions(tokens, problems)
         splits = {split: _read_list(path, problems) for split, path in lists.items() if path}
-        if problems:
-            raise DataError(f"Flickr8k in {source} cannot be read:", problems=problems)
+        if not captions or not all(splits.values()):
+            raise DataError(
+                f"Flickr8k in {source} cannot be read:", problems=problems or ["a file of it is empty"]
+            )
         told.notes += [f"{path.name}: {checksum(path)}" for path in (tokens, *lists.values()) if path]
         there = {path.name for path in images.iterdir()}
-        records = self._assemble(captions, splits, there, images.name, told)
+        records, counted = self._assemble(captions, splits, there, images.name, told)
         if problems:
             raise DataError(
                 f"Flickr8k in {source} has {number(len(problems), 'problem')}:",
                 problems=problems,
                 lists=told.lists,
+                records=[record for record in records if record.image in there],
+                hint=OTHER_COUNTS if counted and self.strict else "",
             )
         return Annotations(records=tuple(records), notes=tuple(told.notes), lists=told.lists)
 
@@ -77,9 +82,9 @@ class Flickr8k:
         there: set[str],
         folder: str,
         told: Told,
-    ) -> list[Record]:
-        problems = told.problems
-        doubts = problems if self.strict else told.notes
+    ) -> tuple[list[Record], bool]:
+        """Return the records, and whether there are other counts than in the literature."""
+        problems, doubts = told.problems, list[str]()
         records: list[Record] = []
         split_of: dict[str, str] = {}
         missing: list[str] = []
@@ -113,8 +118,9 @@ class Flickr8k:
             if names:
                 have = f"{number(len(names), 'image')} of {len(split_of):,} {'has' if len(names) == 1 else 'have'}"
                 problems.append(f"{have} {lack}: {told.listed(key, names)}")
+        (problems if self.strict else told.notes).extend(doubts)
         _note_unused(captions, split_of, there, folder, told)
-        return records
+        return records, bool(doubts)
 
 
 def _note_unused(

@@ -63,7 +63,9 @@ class Folder:
         if records and not problems and not any(record.split == "val" for record in records):
             records = self._cut_val(records, problems, notes)
         if problems:
-            raise DataError(f"{source} has {number(len(problems), 'problem')}:", problems=problems)
+            raise DataError(
+                f"{source} has {number(len(problems), 'problem')}:", problems=problems, records=records
+            )
         return Annotations(records=tuple(records), notes=tuple(notes))
 
     def _entries(self, source: Path, problems: list[str], notes: list[str]) -> list[Entry]:

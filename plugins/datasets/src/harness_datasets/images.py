@@ -30,6 +30,10 @@ class ImageFiles:
                 if name.lower().endswith(SUFFIXES):
                     self.files.setdefault(self.key(name), []).append(below + name)
 
+    def has(self, name: str) -> bool:
+        """Tell whether there is a file that may be the image."""
+        return self.key(name) in self.files
+
     def match(self, names: Sequence[str], told: Told) -> list[str]:
         """Return the file of each name, below the folder; all that are missing are one problem, what is over a note.
 

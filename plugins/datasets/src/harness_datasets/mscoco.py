@@ -99,18 +99,24 @@ class Mscoco:
             )
         images = _known(images, problems)
         chosen = self._choose(images, told)
-        counted = bool(images and not problems)
-        if counted:
+        before = len(problems)
+        if images:
             self._check(images, chosen, told)
-        counted = counted and bool(problems)
+        counted = len(problems) > before
         # 2014 and 2017 give one image two names, which share the id.
-        places = ImageFiles(source, _number).match([image.file for image in images], told)
+        there = ImageFiles(source, _number)
+        places = there.match([image.file for image in images], told)
         if problems:
             raise DataError(
                 f"MSCOCO in {source} has {number(len(problems), 'problem')}:",
                 problems=problems,
                 lists=told.lists,
                 hint=OTHER_COUNTS if counted else "",
+                records=in_order(
+                    _record(image, texts, file)
+                    for image, texts, file in zip(images, chosen, places, strict=True)
+                    if there.has(image.file) and texts
+                ),
             )
         records = [
             _record(image, texts, file) for image, texts, file in zip(images, chosen, places, strict=True)
