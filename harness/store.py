@@ -22,16 +22,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.durable import Waiting, durable, file_sha256, hold, reach, sync_folder, unwritable
+from harness.durable import Waiting, durable, hold, reach, sync_folder, unwritable
 from harness.errors import Interrupted, StoreError
+from harness.manifest import MANIFEST, SCHEMA, checked, damage, listed, refuse_newer, seal, write_json
 from harness.queries import FILE as QUERIES
 from harness.queries import Queries, read_queries
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-SCHEMA = 2
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,24 +109,7 @@ class Store:
 
         A manifest that was altered is told too, whatever is asked for.
         """
-        folder = self.runs / fingerprint
-        try:
-            content = (folder / MANIFEST).read_bytes()
-            manifest = json.loads(content)
-            files, schema = manifest["files"], manifest["schema"]
-            if schema > SCHEMA:
-                return [f"{folder / MANIFEST}: of a newer version (schema {schema}, known: {SCHEMA})"]
-            if schema not in range(1, SCHEMA + 1) or _json(manifest) != content:
-                raise ValueError("it was altered")
-            files = dict(files)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            return [f"{folder / MANIFEST}: {error}"]
-        return [
-            str(folder / name)
-            for name, expected in files.items()
-            if (names is None or name in names)
-            and (not (folder / name).is_file() or file_sha256(folder / name) != expected)
-        ]
+        return damage(self.runs / fingerprint, names)
 
     def checked(self, fingerprint: str, name: str) -> Path:
         """Return the path of a stored file whose checksum was verified now.
@@ -136,25 +117,7 @@ class Store:
         Raises:
             StoreError: names the file if it is missing or damaged.
         """
-        folder = self.runs / fingerprint
-        path, files = folder / name, self._listed(folder)
-        if name not in files or not path.is_file() or file_sha256(path) != files[name]:
-            raise StoreError(f"{path} is missing or damaged", hint="Run it again with --force.")
-        return path
-
-    @staticmethod
-    def _listed(folder: Path) -> dict[str, str]:
-        """Return the sha256 of each file by name, as the manifest of a run has them.
-
-        Raises:
-            StoreError: if it cannot be read.
-        """
-        try:
-            return dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{folder / MANIFEST} is missing or damaged: {error}", hint="Run it again with --force."
-            ) from error
+        return checked(self.runs / fingerprint, name)
 
     def weights(self, fingerprint: str) -> dict[str, Tensor]:
         """Read the weights that a run kept, by parameter name."""
@@ -191,9 +154,9 @@ class Store:
             reach("before run")
             temporary.mkdir(parents=True)
             write(temporary)
-            _write_json(temporary / "spec.json", result.spec)
-            _write_json(temporary / "result.json", dataclasses.asdict(result))
-            self._seal(temporary, kept)
+            write_json(temporary / "spec.json", result.spec)
+            write_json(temporary / "result.json", dataclasses.asdict(result))
+            seal(temporary, kept or {})
             reach("sealed run")
             final, old = self.runs / result.fingerprint, temporary.with_suffix(".old")
             if final.exists():
@@ -203,7 +166,7 @@ class Store:
             reach("renamed run")
             sync_folder(self.runs)
             reach("after run")
-            shutil.rmtree(old, ignore_errors=True)
+            _remove(old)
         except OSError as error:
             raise unwritable(self.runs, error, _size(temporary)) from error
         except SafetensorError as error:
@@ -228,7 +191,7 @@ class Store:
             StoreError: if the manifest or a file that it names is gone.
         """
         folder = self.runs / result.fingerprint
-        kept = {n: sha for n, sha in self._listed(folder).items() if n not in ("result.json", "spec.json")}
+        kept = {n: sha for n, sha in listed(folder).items() if n not in ("result.json", "spec.json")}
 
         def fill(temporary: Path) -> None:
             if write is not None:
@@ -239,18 +202,9 @@ class Store:
                 elif not (folder / name).is_file():
                     raise StoreError(f"{folder / name} is missing", hint="Run it again with --force.")
                 else:
-                    os.link(folder / name, temporary / name)
+                    _link(folder / name, temporary / name)
 
         self._replace(result, fill, kept)
-
-    def _seal(self, folder: Path, kept: Mapping[str, str] | None = None) -> None:
-        files, known = {}, kept or {}
-        for path in sorted(folder.iterdir()):
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-            files[path.name] = known.get(path.name) or file_sha256(path)
-        _write_json(folder / MANIFEST, {"schema": SCHEMA, "files": files})
-        sync_folder(folder)
 
     def work(self, fingerprint: str) -> Path:
         """Return the folder of a run in progress."""
@@ -263,7 +217,7 @@ class Store:
             if left.suffix == ".old" and not final.exists():
                 left.rename(final)
             else:
-                shutil.rmtree(left, ignore_errors=True)
+                _remove(left)
 
     def left(self) -> list[Path]:
         """Return the folders of runs that are being written, or whose process was killed."""
@@ -285,7 +239,7 @@ class Store:
         Raises:
             StoreError: if what is stored was written by a newer version: it is not to be replaced.
         """
-        self._refuse_newer(fingerprint)
+        refuse_newer(self.runs / fingerprint)
         work = self.work(fingerprint)
         mark = work / "forced"
         if force and not mark.exists():
@@ -295,19 +249,6 @@ class Store:
         elif not force and self.finished(fingerprint):
             shutil.rmtree(work, ignore_errors=True)
 
-    def _refuse_newer(self, fingerprint: str) -> None:
-        for name in (MANIFEST, "result.json"):
-            path = self.runs / fingerprint / name
-            try:
-                schema = json.loads(path.read_bytes())["schema"]
-            except (OSError, ValueError, KeyError, TypeError):
-                continue  # none, or a damaged one
-            if isinstance(schema, int) and schema > SCHEMA:
-                raise StoreError(
-                    f"{path} was written by a newer version (schema {schema}, known: {SCHEMA}); it is left as it is",
-                    hint="Update the harness, or choose another store with --home.",
-                )
-
     def record_failure(self, fingerprint: str, text: str) -> Path:
         """Keep the traceback of a failed run; return its file."""
         path = self.home / "failures" / f"{fingerprint}.txt"
@@ -316,16 +257,26 @@ class Store:
         return path
 
 
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or a copy where the file system has no such links or is another one."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        shutil.copyfile(source, target)
+
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder of a run that was replaced; of one that is a link to somewhere else, the link alone."""
+    if folder.is_symlink():
+        folder.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*"))
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False).encode()
-
-
-def _write_json(path: Path, value: Any) -> None:
-    with path.open("wb") as file:
-        file.write(_json(value))
-        file.flush()
-        os.fsync(file.fileno())

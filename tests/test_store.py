@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
-from harness.store import SCHEMA, Result, Store
+from harness.manifest import SCHEMA
+from harness.store import Result, Store
 
 
 def result(fingerprint: str = "f" * 16, **changes: object) -> Result:
@@ -103,6 +108,59 @@ def test_update_gives_a_damaged_file_no_new_checksum(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"history\.jsonl is missing"):
         store.update(result(val_rsum=4.0))
     assert store.result("f" * 16).val_rsum == 3.0
+
+
+@pytest.mark.parametrize("refusal", [errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK])
+def test_update_copies_where_a_file_can_have_no_second_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    store = Store(tmp_path)
+    store.publish(result(), write)
+
+    def link(source: Path, target: Path) -> None:
+        raise OSError(refusal, os.strerror(refusal), str(source), None, str(target))
+
+    monkeypatch.setattr(os, "link", link)
+    store.update(result(val_rsum=2.0))
+    assert store.result("f" * 16).val_rsum == 2.0
+    assert store.damage("f" * 16) == []
+    # A copy of what was damaged gets no new checksum either.
+    path = store.folder("f" * 16) / "history.jsonl"
+    path.write_text("[]\n")
+    store.update(result(val_rsum=3.0))
+    assert store.damage("f" * 16) == [str(path)]
+
+
+def test_update_tells_any_other_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    store.publish(result(), write)
+
+    def link(source: Path, target: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(StoreError, match=r"cannot write .*Input/output error"):
+        store.update(result(val_rsum=2.0))
+    assert store.result("f" * 16).val_rsum == 1.0
+    assert [path.name for path in store.runs.iterdir()] == ["f" * 16]
+
+
+def test_update_of_a_run_that_lies_on_another_disk(tmp_path: Path) -> None:
+    """Its folder is a link that somebody put there: between two file systems no file has two names."""
+    elsewhere = Path("/dev/shm")
+    if not os.access(elsewhere, os.W_OK) or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second disk to write to")
+    store = Store(tmp_path)
+    store.publish(result(), write)
+    folder = store.folder("f" * 16)
+    with tempfile.TemporaryDirectory(dir=elsewhere) as away:
+        shutil.move(folder, away)
+        folder.symlink_to(Path(away) / folder.name)
+        store.update(result(val_rsum=2.0))
+    assert store.result("f" * 16).val_rsum == 2.0
+    assert (folder / "history.jsonl").read_text() == "{}\n"
+    assert store.damage("f" * 16) == []
+    assert [path.name for path in store.runs.iterdir()] == ["f" * 16]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def _prepared(ctx: typer.Context) -> Iterator[str]:
 
 def _runs(ctx: typer.Context) -> Iterator[str]:
     from harness.cli.options import place
-    from harness.store import MANIFEST
+    from harness.manifest import MANIFEST
 
     for manifest in sorted((place(ctx.params.get("home")).home / "runs").glob(f"*/{MANIFEST}")):
         yield manifest.parent.name

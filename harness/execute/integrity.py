@@ -12,7 +12,8 @@ from harness.data import verify
 from harness.data.folder import names
 from harness.errors import HarnessError, StoreError
 from harness.leaks import looks
-from harness.store import MANIFEST, Store
+from harness.manifest import MANIFEST, unlisted
+from harness.store import Store
 
 CACHES: Mapping[str, tuple[str, Callable[[Path], bool]]] = {
     "features": ("*/*.safetensors", features.intact),
@@ -112,24 +113,13 @@ def _run(store: Store, fingerprint: str, commands: Mapping[str, str]) -> Iterato
             or ("its sha256 is not that of the manifest" if Path(path).is_file() else "missing"),
             repair=again,
         )
-    extra = _unlisted(store.folder(fingerprint))
-    for path_ in extra:
+    for path_ in unlisted(store.folder(fingerprint)):
         yield Damage(
             kind="run",
             path=str(path_),
             problem="stands in no manifest",
             repair=f"rm {shlex.quote(str(path_))}",
         )
-
-
-def _unlisted(folder: Path) -> list[Path]:
-    import json
-
-    try:
-        listed = json.loads((folder / MANIFEST).read_bytes())["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-    return sorted(path for path in folder.iterdir() if path.name != MANIFEST and path.name not in listed)
 
 
 def _own_command(store: Store, fingerprint: str) -> str:

@@ -99,7 +99,7 @@ def test_two_processes_on_one_matrix_train_each_run_once(command: Any, toy_log: 
 
 def test_the_folder_that_a_killed_process_left_is_cleared(command: Any, toy_log: Any, tmp_path: Path) -> None:
     runs = tmp_path / "home" / "runs"
-    before = "import os, harness.store\nharness.store.Store._seal = lambda *_: os.kill(os.getpid(), 9)"
+    before = "import os, harness.store\nharness.store.seal = lambda *_: os.kill(os.getpid(), 9)"
     assert command(*RUN, before=before)[0] == -signal.SIGKILL
     (left,) = runs.iterdir()
     assert left.name.startswith(".")

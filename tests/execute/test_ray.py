@@ -17,7 +17,8 @@ from harness.errors import InputError, Interrupted
 from harness.execute import cluster
 from harness.execute.cluster import drive
 from harness.execute.cluster.connect import connected, device_on, threads_on
-from harness.store import MANIFEST, Store
+from harness.manifest import MANIFEST
+from harness.store import Store
 
 DIRECT = "direct: {experiment: direct}"
 RETRAINED = (DIRECT, "direct: {experiment: direct, text.fault: killed later}")

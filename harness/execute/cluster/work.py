@@ -16,8 +16,9 @@ from harness.execute.cluster.hosts import Installed, check_data, check_host
 from harness.execute.failure import Failure, record
 from harness.execute.local import Execution, failed_outcome
 from harness.execute.outcome import Outcome, Workspace
+from harness.manifest import MANIFEST
 from harness.plan import Cell, RunSpec
-from harness.store import MANIFEST, Store
+from harness.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
