@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
 
 BLOCK = 1000
-"""Images a tile, as many as a fold of MSCOCO 1K has. Smaller tiles lose 20-50 % of the matrix product's speed."""
+"""Images of a diagonal tile, as many as a fold of MSCOCO 1K has. Smaller tiles lose 20-50 % of the product's speed."""
+TALL = 4
+"""Blocks of images in any other tile, at most, with fewer captions each: a wide and low product loses some 10 %."""
 ROWS = 64
-"""Of a tile that are compared at a time: with five captions an image and what is compared, 2.5 MB."""
+"""Of a diagonal tile that are compared at a time: with five captions an image and what is compared, 2.5 MB."""
 LEAST = 64
 """Rows and columns that a product has at least: for a few, libraries take other kernels, which add up in another
 order, and what is equal in one tile would not tie with what is equal in another."""
+EVEN = 16
+"""A product into rows whose length is no multiple of a cache line's 16 numbers takes up to a third longer."""
 COLLAPSED = 1e-6
 """How far the mean embedding may fall short of length 1 before embeddings count as different."""
 KS = (1, 5, 10)
@@ -136,10 +140,10 @@ def rank(split: Split, image: Floats, text: Floats) -> Ranked:
         counts.own(counts.product(images[a:b], texts[c:d]), slice(a, b), slice(c, d))
     # So far, every query was asked among its own tile alone.
     tiles = counts.ranks() if n > BLOCK else None
-    for a, b, _, _ in blocks:
-        for e, _, c, d in blocks:
-            if e != a:
-                counts.add(counts.product(images[a:b], texts[c:d]), slice(a, b), slice(c, d))
+    for a, b, c, d in blocks:
+        for start, stop in [*_parts(0, a, TALL * BLOCK), *_parts(b, n, TALL * BLOCK)]:
+            for e, f in _parts(c, d, counts.widest(stop - start)):
+                counts.add(counts.product(images[start:stop], texts[e:f]), slice(start, stop), slice(e, f))
     i2t, t2i = counts.ranks()
     return Ranked(split=split, image=image, text=text, i2t=i2t, t2i=t2i, tiles=tiles)
 
@@ -148,7 +152,7 @@ class _Counts:
     """What is counted of every query, tile by tile, in buffers that are allocated once.
 
     A comparison is written as 0 and 1 in float32 and summed: whole numbers below 2^24 are exact in any order, and
-    that is many times faster than summing booleans. `ROWS` rows at a time stay in a core's cache.
+    that is many times faster than summing booleans. What is compared at a time stays in a core's cache.
     """
 
     def __init__(self, owner: Tensor, images: int, blocks: Sequence[tuple[int, int, int, int]]) -> None:
@@ -161,9 +165,15 @@ class _Counts:
         self.above_t, self.tied_t = (torch.zeros(m, dtype=torch.int64) for _ in range(2))
         height = max((b - a for a, b, _, _ in blocks), default=0)
         width = max((d - c for _, _, c, d in blocks), default=0)
-        self.tile = torch.empty(max(height, LEAST) * max(width, LEAST))
-        self.compared = torch.empty(min(height, ROWS) * width)
-        self.of_rows, self.of_columns = torch.empty(ROWS), torch.empty(width)
+        tallest = max(min(images, TALL * BLOCK), LEAST) + EVEN
+        self.diagonal = max(height, LEAST) * max(width, LEAST)
+        self.tile = torch.empty(self.diagonal + tallest * (LEAST + EVEN))
+        self.compared = torch.empty(max(min(height, ROWS) * width, LEAST))
+        self.of_rows, self.of_columns = torch.empty(tallest), torch.empty(max(width, LEAST))
+
+    def widest(self, images: int) -> int:
+        """Return how many captions a tile of so many images is to have, about as large as a diagonal one."""
+        return max(self.diagonal // max(images, LEAST), LEAST)
 
     def product(self, images: Tensor, texts: Tensor) -> Tensor:
         """Return the scores of a tile; they stand until the next product."""
@@ -194,8 +204,9 @@ class _Counts:
         best_row, best_column = self.best_i2t[rows, None], self.best_t2i[columns]
         width = scores.shape[1]
         of_columns = self.of_columns[:width]
-        for start in range(0, scores.shape[0], ROWS):
-            part = scores[start : start + ROWS]
+        step = max(len(self.compared) // max(width, 1), 1)
+        for start in range(0, scores.shape[0], step):
+            part = scores[start : start + step]
             height = len(part)
             at = slice(rows.start + start, rows.start + start + height)
             compared = self.compared[: height * width].view(height, width)
@@ -216,6 +227,16 @@ class _Counts:
         one = torch.ones(len(self.owner), dtype=torch.int64)
         i2t = _ranks(self.above_i, self.tied_i, self.matched_i)
         return i2t, _ranks(self.above_t, self.tied_t, one)
+
+
+def _parts(start: int, stop: int, most: int) -> list[tuple[int, int]]:
+    """Return consecutive ranges that make up `start`..`stop`, of nearly the same length, of `most` or little more.
+
+    But for the last, lengths are multiples of `EVEN`.
+    """
+    count = max(1, -(-(stop - start) // most))
+    length = -(-(stop - start) // (count * EVEN)) * EVEN
+    return [(first, min(first + length, stop)) for first in range(start, stop, length or 1)]
 
 
 def _at_least(rows: Tensor) -> Tensor:
