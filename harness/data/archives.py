@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import lzma
 import os
 import shutil
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
+from harness.data.archive_names import IMPOSSIBLE, Taken, checked, impossible
 from harness.data.checks import number
 from harness.data.images import MAX_BYTES
 from harness.errors import DataError
@@ -88,9 +90,9 @@ def unpack(archives: Sequence[Path], folder: Path, progress: Progress) -> list[s
         Notes on what was left out.
 
     Raises:
-        DataError: if an archive is damaged, a name leaves the folder or stands twice in an archive, or they unpack to
-            more than `MAX_TOTAL` bytes, images or not, an image of more than `harness.data.images.MAX_BYTES`, or more
-            than `MAX_MEMBERS` members.
+        DataError: if an archive is damaged, a name leaves the folder, cannot be a file, or stands twice in an archive
+            but for its case, or they unpack to more than `MAX_TOTAL` bytes, images or not, an image of more than
+            `harness.data.images.MAX_BYTES`, or more than `MAX_MEMBERS` members.
         OSError: if the folder cannot be written.
     """
     count = Count()
@@ -119,30 +121,33 @@ class Count:
 def _unpack(archive: Path, folder: Path, count: Count, progress: Progress) -> int:
     """Write the images of one archive; return the number of members that are none."""
     left, before = 0, count.images
-    taken: set[str] = set()
+    taken = Taken(archive)
     try:
         for member in _members(archive):
             _count(archive, member, count)
             if member.open is None:
                 left += not member.folder
                 continue
-            if member.name in taken:
-                raise DataError(
-                    f"{archive}: member {member.name!r:.200} is there twice; nothing of the archive is kept",
-                    hint="Unpack it yourself, look which of the two is meant, and name the folder.",
-                )
-            taken.add(member.name)
+            taken.take(member.name)
             count.images += 1
-            _write(member, member.open, folder)
+            _written(archive, member, member.open, folder)
             progress(count.images, 0, f"unpacking {archive.name}")
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError,
             NotImplementedError, RuntimeError) as error:  # fmt: skip
-        raise DataError(
-            f"{archive} is damaged or no archive that can be read: {error}", hint="Get the file again."
-        ) from error
+        raise _damaged(archive, error) from error
+    except OSError as error:
+        if error.errno is None:  # bz2's word for it
+            raise _damaged(archive, error) from error
+        raise
     if count.images == before:
         raise DataError(f"{archive} holds no images")
     return left
+
+
+def _damaged(archive: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{archive} is damaged or no archive that can be read: {error}", hint="Get the file again."
+    )
 
 
 def _count(archive: Path, member: Member, count: Count) -> None:
@@ -176,7 +181,7 @@ def _tar(archive: Path) -> Iterator[Member]:
             if info.isdir():
                 yield Member(name=info.name, size=0, open=None, folder=True)
                 continue
-            name = _check(archive, info.name)
+            name = checked(archive, info.name)
             image = info.isreg() and _image(name)
             skipped = info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
             yield Member(
@@ -217,7 +222,7 @@ def _zip(archive: Path) -> Iterator[Member]:
     with closing(zipfile.ZipFile(archive)) as file:
         # Not is_dir(), which fails on an empty name.
         files = [info for info in file.infolist() if not info.filename.endswith("/")]
-        names = [_check(archive, info.filename) for info in files]  # all of them, before one is written
+        names = [checked(archive, info.filename) for info in files]  # all of them, before one is written
         for info, name in zip(files, names, strict=True):
             mode = info.external_attr >> 16
             regular = not stat.S_IFMT(mode) or stat.S_ISREG(mode)
@@ -233,33 +238,14 @@ def _image(name: str) -> bool:
     return name.lower().endswith(IMAGES) and not PurePosixPath(name).name.startswith(".")
 
 
-def _check(archive: Path, name: str) -> str:
-    """Return a name that stays below a folder.
-
-    Raises:
-        DataError: if it does not: such an archive was made to do harm.
-    """
-    path = PurePosixPath(name)
-    if (
-        not path.parts
-        or path.is_absolute()
-        or ".." in path.parts
-        or "\\" in name
-        or "\0" in name
-        or ":" in path.parts[0]
-    ):
-        raise DataError(
-            f"{archive}: member {name!r:.200} would be written outside the folder; nothing of it is kept",
-            hint="Get the archive from its authors.",
-        )
+def _written(archive: Path, member: Member, opened: Callable[[], IO[bytes] | None], folder: Path) -> None:
+    """Write a member; where the file system cannot have its name, that is the archive's fault."""
     try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise DataError(
-            f"{archive}: the name of member {name!r:.200} is not UTF-8",
-            hint="Unpack it yourself, and name the folder.",
-        ) from None
-    return path.as_posix()
+        _write(member, opened, folder)
+    except OSError as error:
+        if error.errno in IMPOSSIBLE:
+            raise impossible(archive, member.name, error.strerror or str(error)) from error
+        raise
 
 
 def _write(member: Member, opened: Callable[[], IO[bytes] | None], folder: Path) -> None:
@@ -267,7 +253,8 @@ def _write(member: Member, opened: Callable[[], IO[bytes] | None], folder: Path)
     if target.is_file() and not target.is_symlink() and target.stat().st_size == member.size:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
+    # Its own name may be as long as one can be.
+    part = target.with_name(f".{hashlib.sha256(member.name.encode()).hexdigest()[:16]}.part")
     source = opened()
     if source is None:
         raise DataError(f"archive member {member.name!r:.200} cannot be read")

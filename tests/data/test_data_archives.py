@@ -188,6 +188,64 @@ def test_a_name_that_stands_twice_is_refused(tmp_path: Path, suffix: str, again:
     assert not (tmp_path / "out").exists()
 
 
+LONG_PATH = "/".join(["d" * 200] * 24) + "/x.png"
+
+
+@pytest.mark.parametrize("maker", [make_tar, make_zip])
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["n" * 300 + ".png"], "304 bytes in one part of its path"),
+        (["d" * 256 + "/x.png"], "256 bytes in one part of its path"),
+        (["\u00e9" * 126 + ".png"], "256 bytes in one part of its path"),
+        (["n" * 300 + ".txt"], "304 bytes in one part of its path"),
+        ([LONG_PATH], "cannot be a file here: File name too long"),
+        (["x.png", "x.png/y.png"], "cannot be a file here: 'x.png' is in its way"),
+        (["x.png/y.png", "x.png"], "cannot be a file here: 'x.png/y.png' is in its way"),
+        (["x.png", "X.PNG"], "'x.png' and 'X.PNG' differ in case"),
+        (["a/x.png", "A/x.png"], "'a/x.png' and 'A/x.png' differ in case"),
+        (["caf\u00e9.png", "cafe\u0301.png"], "differ in case or accents' spelling alone"),
+    ],
+)
+def test_names_that_cannot_be_files_are_refused_whole(
+    tmp_path: Path, maker: Callable[[Path, dict[str, bytes]], Path], names: list[str], told: str
+) -> None:
+    suffix = "tar" if maker is make_tar else "zip"
+    archive = maker(tmp_path / f"a.{suffix}", PICTURES | dict.fromkeys(names, picture(1)))
+    with pytest.raises(DataError) as caught:
+        unpack([archive], tmp_path / "out", silent)
+    assert told in caught.value.message
+    assert str(archive) in caught.value.message
+    assert caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_may_be_as_long_as_a_file_system_has_them(tmp_path: Path) -> None:
+    names = ["n" * 251 + ".png", "d" * 255 + "/x.png", "images/\U0001f600.png", "images/9 9.png"]
+    archive = make_tar(tmp_path / "a.tar", dict.fromkeys(names, picture(1)))
+    unpack([archive], tmp_path / "out", silent)
+    found = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert found == set(names)
+
+
+def test_archives_whose_names_are_in_each_others_way_are_refused(tmp_path: Path) -> None:
+    one = make_tar(tmp_path / "a.tar", {"x.png": picture(1)})
+    two = make_tar(tmp_path / "b.tar", {"x.png/y.png": picture(2)})
+    with pytest.raises(DataError, match=r"b\.tar: member 'x\.png/y\.png' cannot be a file here"):
+        unpack([one, two], tmp_path / "out", silent)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_bz2_is_named(tmp_path: Path) -> None:
+    archive = make_tar(tmp_path / "a.tar.bz2", PICTURES, "w:bz2")
+    data = bytearray(archive.read_bytes())
+    data[20:60] = bytes(40)
+    archive.write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.tar\.bz2 is damaged"):
+        unpack([archive], tmp_path / "out", silent)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_name_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
         archive.addfile(tarfile.TarInfo("caf\xe9.png"))
