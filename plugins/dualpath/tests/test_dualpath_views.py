@@ -128,6 +128,26 @@ def test_an_exact_crop_of_another_size_is_cut_from_the_scaled_image() -> None:
     assert torch.equal(cut.random(raw, [0, 0, 0.5, 0.5, 0.9]), whole[:, 3:35, 9:41])
 
 
+@pytest.mark.parametrize(
+    "ways", [{"crop": "exact"}, {"resize": "torch"}, {"crop": "exact", "resize": "torch"}]
+)
+@pytest.mark.parametrize("shape", [(60, 81), (37, 50), (32, 32)])
+def test_pixels_that_are_read_only_give_the_same_views_and_stay_so(
+    ways: dict[str, Any], shape: tuple[int, int]
+) -> None:
+    raw = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    fixed = raw.copy()
+    fixed.flags.writeable = False
+    cut = views(**ways)
+    for draws in ([0.2, 0.9, 0.3, 0.7, 0.9], [0.2, 0.9, 0.3, 0.7, 0.1]):
+        view = cut.random(fixed, draws)
+        assert torch.equal(view, cut.random(raw, draws))
+        view.zero_()
+    for view in (cut.test(fixed), cut.whole(fixed)):
+        view.zero_()
+    assert np.array_equal(fixed, raw)
+
+
 @pytest.mark.parametrize("shape", [(375, 500), (96, 96), (37, 50)])
 def test_torch_scales_as_pillow_does(shape: tuple[int, int]) -> None:
     raw = ramp(*shape)

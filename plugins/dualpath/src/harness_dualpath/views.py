@@ -184,8 +184,13 @@ class Views:
 
 
 def _shared(raw: Pixels) -> Tensor:
-    """Return pixels as (3, height, width) over the same memory; of memory that is read only, over a copy."""
-    return torch.from_numpy(raw if raw.flags.writeable else raw.copy()).permute(2, 0, 1)
+    """Return pixels as (3, height, width) over the same memory, to be read alone: decoded files are read only."""
+    if raw.flags.writeable:
+        return torch.from_numpy(raw).permute(2, 0, 1)
+    try:
+        return torch.utils.dlpack.from_dlpack(raw).permute(2, 0, 1)
+    except BufferError:  # of a NumPy before 2.1
+        return torch.from_numpy(raw.copy()).permute(2, 0, 1)
 
 
 def _tensor(image: Image.Image) -> Tensor:
