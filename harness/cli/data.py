@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -169,6 +170,8 @@ def verify(
     home: Home = None,
 ) -> None:
     """Read every file of a prepared dataset again and compare checksums."""
+    from harness.cli.summary import given
+    from harness.data import prepare_again
     from harness.data import verify as verify_dataset
 
     where = place(home)
@@ -179,7 +182,8 @@ def verify(
     for problem in problems:
         say(f"problem: {problem}", style="red")
     if problems:
-        say(f"next: mend the files, then harness data prepare {name} --from DIR")
+        words = "".join(f" {shlex.quote(word)}" for word in given({"home": home}))
+        say(f"next: mend the files, then {prepare_again(where.data, name)}{words}")
         raise typer.Exit(1)
     if not as_json:
         out.print(plain(f"{name}: every file is as it was prepared"), markup=False)

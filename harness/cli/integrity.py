@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import typer
 from harness.cli.bar import Bar
 from harness.cli.console import emit, out, say, table
 from harness.cli.options import Place
-from harness.cli.summary import Asked
+from harness.cli.summary import Asked, given
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
@@ -30,7 +31,7 @@ def examine_store(
 
     commands = commands_of(where, registry, catalog, options)
     with Bar() as bar:
-        examined = examine(where.home, where.data, commands, bar)
+        examined = examine(where.home, where.data, commands, bar, preparing(where, registry, options))
     if as_json:
         emit(
             {
@@ -53,6 +54,15 @@ def examine_store(
         raise typer.Exit(1)
     if not as_json:
         out.print("every stored file is what was written", markup=False)
+
+
+def preparing(where: Place, registry: Registry, options: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return for every prepared dataset the command that prepares it again, in the store that was examined."""
+    from harness.data import prepare_again
+    from harness.data.folder import names
+
+    words = "".join(f" {shlex.quote(word)}" for word in given(options))
+    return {name: prepare_again(where.data, name, registry.datasets) + words for name in names(where.data)}
 
 
 def commands_of(

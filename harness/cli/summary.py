@@ -39,12 +39,16 @@ class Asked:
                 words.append(f"--{axis}={label}")
             else:
                 words.append(f"--only={axis}={label}")
-        for name, value in self.options.items():
-            if value is True:
-                words.append(f"--{name}")
-            elif value not in (None, False, ""):
-                words.append(f"--{name}={value}")
-        return shlex.join(words)
+        return shlex.join([*words, *given(self.options)])
+
+
+def given(options: Mapping[str, Any]) -> list[str]:
+    """Return options as words of a command line; false, ``None`` and empty ones were not given."""
+    return [
+        f"--{name}" if value is True else f"--{name}={value}"
+        for name, value in options.items()
+        if value not in (None, False, "")
+    ]
 
 
 def cell_json(outcome: Outcome, asked: Asked) -> dict[str, Any]:

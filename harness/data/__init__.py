@@ -6,7 +6,7 @@ from harness.data.inspections import Progress
 from harness.data.manifest import Manifest
 from harness.data.opened import OpenDataset, open_dataset, protocol_of
 from harness.data.prepared import prepare
-from harness.data.status import DatasetStatus, prepared_parts, status
+from harness.data.status import DatasetStatus, prepare_again, prepared_parts, status
 from harness.data.verified import verify
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Progress",
     "open_dataset",
     "prepare",
+    "prepare_again",
     "prepared_parts",
     "protocol_of",
     "status",

@@ -73,14 +73,31 @@ def prepared_parts(root: Path, asked: Collection[str] = ()) -> Mapping[str, Part
             manifest = read_manifest(folder) if folder else None
         except DataError as error:
             if name in asked:
-                again = f"harness data prepare COMPONENT --from DIR --as {name}"
-                raise DataError(error.message, hint=again) from error
+                raise DataError(error.message, hint=prepare_again(root, name)) from error
             continue  # `status` says what is wrong with it
         if manifest is not None:
             parts[name] = Part(
                 name=name, use=manifest.use, revision=manifest.revision, params=manifest.params, title=name
             )
     return parts
+
+
+def prepare_again(root: Path, name: str, registered: Collection[str] = ()) -> str:
+    """Return the command that prepares a dataset anew: from where, and as it was, as far as its manifest tells.
+
+    Args:
+        registered: the datasets of registry.yaml, each of which is prepared by its name.
+    """
+    folder = folders.find(root, name)
+    try:
+        manifest = read_manifest(folder) if folder else None
+    except DataError:
+        manifest = None
+    if manifest is not None:
+        return _command(manifest, None, gone=not Path(manifest.source).is_dir())
+    if folder is None or name in registered:
+        return f"harness data prepare {name} --from DIR"
+    return f"harness data prepare COMPONENT --from DIR --as {name}"
 
 
 def _of_registry(root: Path, entry: Component, catalog: Catalog) -> DatasetStatus:
@@ -107,13 +124,14 @@ def _of_registry(root: Path, entry: Component, catalog: Catalog) -> DatasetStatu
 def _prepared(root: Path, name: str, part: Part | None) -> DatasetStatus:
     folder = folders.find(root, name)
     use, title = (part.use, part.title) if part else ("", name)
-    again = f"harness data prepare {name} --from DIR"
     if folder is None:  # removed since it was listed
+        again = f"harness data prepare {name} --from DIR"
         return DatasetStatus(name=name, title=title, use=use, state="missing", command=again)
     try:
         manifest = read_manifest(folder)
         read_records(folder, manifest)
     except DataError as error:
+        again = prepare_again(root, name, (part.name,) if part else ())
         return DatasetStatus(
             name=name, title=title, use=use, state="damaged", command=again, detail=error.message
         )
@@ -148,7 +166,8 @@ def _command(manifest: Manifest, part: Part | None, *, gone: bool) -> str:
     if part is not None:
         return f"harness data prepare {part.name} {places}"
     settings = "".join(f" --set {shlex.quote(setting)}" for setting in settings_of(manifest.params))
-    return f"harness data prepare {manifest.use} {places}{settings} --as {manifest.name}"
+    called = "" if manifest.use == manifest.name else f" --as {manifest.name}"
+    return f"harness data prepare {shlex.quote(manifest.use)} {places}{settings}{called}"
 
 
 def settings_of(params: Mapping[str, Any]) -> list[str]:

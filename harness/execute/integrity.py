@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import checkpoint, decoded, derived, features
-from harness.data import verify
+from harness.data import prepare_again, verify
 from harness.data.folder import names
 from harness.errors import HarnessError, StoreError
 from harness.leaks import looks
@@ -59,13 +59,21 @@ class Examined:
 
 
 def examine(
-    home: Path, data: Path, commands: Mapping[str, str], progress: Progress | None = None
+    home: Path,
+    data: Path,
+    commands: Mapping[str, str],
+    progress: Progress | None = None,
+    datasets: Mapping[str, str] | None = None,
 ) -> Examined:
-    """Read every file of a store and of the prepared datasets; nothing is written.
+    """Read every file of a store and of the prepared datasets; none of them is changed.
+
+    What killed processes left of runs is mended or cleared before, under their locks, as whenever runs are listed; a
+    store that cannot be written is read as it is.
 
     Args:
         data: root of the prepared datasets.
         commands: fingerprint -> the command that does a run again.
+        datasets: name -> the command that prepares a dataset again; those that are not named get one by their manifest.
         progress: called with things read, things in all, and what is read.
     """
     tell = progress or _silent
@@ -96,7 +104,7 @@ def examine(
         for path in paths:
             step(kind, _cache(kind, path))
     for name in prepared:
-        step("datasets", _dataset(name, data))
+        step("datasets", _dataset(name, data, (datasets or {}).get(name) or prepare_again(data, name)))
     tell(total, total, "done")
     strays = [*store.left(), *(path for path in home.rglob(".*.tmp") if not path.is_relative_to(data))]
     return Examined(counts=counts, damages=tuple(damages), strays=tuple(strays))
@@ -161,7 +169,7 @@ def _cache(kind: str, path: Path) -> Iterator[Damage]:
         )
 
 
-def _dataset(name: str, data: Path) -> Iterator[Damage]:
+def _dataset(name: str, data: Path, again: str) -> Iterator[Damage]:
     try:
         problems = verify(name, data)
     except HarnessError as error:
@@ -171,7 +179,7 @@ def _dataset(name: str, data: Path) -> Iterator[Damage]:
             kind="dataset",
             path=str(data / name),
             problem=problem,
-            repair=f"restore the file if it is an image, else: harness data prepare {name} --from DIR",
+            repair=f"restore the file if it is an image, else: {again}",
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.catalog import Catalog
-from harness.data import open_dataset, prepare, prepared_parts, protocol_of, status, verify
+from harness.data import open_dataset, prepare, prepare_again, prepared_parts, protocol_of, status, verify
 from harness.errors import DataError
 from harness.plan import Part
 from harness.specs import DatasetSpec
@@ -177,6 +177,15 @@ def test_status_tells_every_state(source: Path, root: Path, catalog: Catalog, tm
     assert found["lost"].command == "harness data prepare lost --from DIR"
     assert "no plugin declares dataset 'nobody'" in found["strange"].detail
     assert sorted(prepared_parts(root)) == ["extra", "lost", "old", "ready", "torn"]
+    again = "harness data prepare listed"
+    # Of a name of the registry, its own; of another one, the component that read it, as far as that can be told.
+    assert found["torn"].command == prepare_again(root, "torn") == f"{again} --from '{source}' --as torn"
+    assert prepare_again(root, "lost") == f"{again} --from DIR --as lost"
+    for name in ("extra", "ready"):
+        (root / name / "manifest.json").write_bytes(b"{}\n")
+    found = {item.name: item for item in status(root, registry, catalog)}
+    assert found["extra"].command == "harness data prepare COMPONENT --from DIR --as extra"
+    assert found["ready"].command == "harness data prepare ready --from DIR"
 
 
 def test_why_a_dataset_has_no_passport(source: Path, root: Path, catalog: Catalog) -> None:

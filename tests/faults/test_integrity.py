@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -151,7 +152,7 @@ def read(kind: str, path: Path) -> Any:
 
 @pytest.mark.fault(5)
 def test_damage_of_every_kind_is_named_with_what_mends_it(
-    stored: Path, invoke: Callable[..., Any], toy: Any
+    stored: Path, invoke: Callable[..., Any], toy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from PIL import Image
 
@@ -187,7 +188,8 @@ def test_damage_of_every_kind_is_named_with_what_mends_it(
     found = {damage["kind"]: damage for damage in told["damaged"]}
     assert set(found) == {"run", "checkpoint", "dataset", *CACHED}
     assert all(damage["repair"] and damage["problem"] for damage in told["damaged"])
-    assert found["dataset"]["repair"].endswith("harness data prepare mine --from DIR")
+    mended = found["dataset"]["repair"].partition("else: ")[2]
+    assert mended == f"harness data prepare folder --from {source} --as mine"
     assert found["run"]["problem"] == "stands in no manifest"
     for path in [*paths[:-1], extra, work / "checkpoint.pt"]:
         assert str(path) in err
@@ -197,6 +199,11 @@ def test_damage_of_every_kind_is_named_with_what_mends_it(
     code, out, err = invoke("doctor", "--store")
     assert (code, "every stored file" in out) == (1, False)
     assert "mended by: " in err
+    monkeypatch.setenv("HARNESS_PLUGINS", "toy,datasets")
+    code, _, err = invoke(*shlex.split(mended)[1:])
+    assert code == 0, err
+    code, out, err = invoke("doctor", "--store", "--json")
+    assert "dataset" not in {damage["kind"] for damage in json.loads(out)["damaged"]}
 
 
 def prepare(source: Path, data: Path) -> None:
