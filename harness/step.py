@@ -109,29 +109,54 @@ class Step:
 
         with self.numerics.cast(str(batch.texts.device)):
             image = self.team.whole(self.embed_image, batch.images, len(batch.groups))
-            mined = {
-                name: self._mine(name, loss, image.detach(), batch.groups, epoch, step)
-                for name, loss in self.model.losses.items()
-                if isinstance(loss, Mining) and loss.candidates > 0
-            }
+            mined = self.mined(image.detach(), batch.groups, epoch, step)
             # One pass over the batch's and the mined captions, with batch statistics over them all.
-            text, *more = torch.split(
-                self._embedded(self.embed_text, torch.cat([batch.texts, *mined.values()])),
-                [len(batch.texts), *map(len, mined.values())],
-            )
+            text = self._embedded(self.embed_text, torch.cat([batch.texts, *mined.values()]))
             # Every process computes the losses of the whole batch, so that what they drop must be the same.
             self.team.same_random(str(batch.texts.device))
-            extra: Mapping[str, Tensor] = dict(zip(mined, more, strict=True))
-            return {
-                name: loss(image, text, batch.groups, *([extra[name]] if name in extra else []))
-                for name, loss in self.model.losses.items()
-            }
+            return self.losses(image, text, mined, batch.groups)
+
+    def losses(
+        self, image: Tensor, text: Tensor, mined: Mapping[str, Tensor], groups: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the value of each loss.
+
+        Args:
+            image: (batch, dim).
+            text: (batch + mined, dim): the batch's captions, and after them those that losses mined, in order.
+            mined: what `mined` returned.
+        """
+        import torch
+
+        own, *more = torch.split(text, [len(groups), *map(len, mined.values())])
+        extra: Mapping[str, Tensor] = dict(zip(mined, more, strict=True))
+        return {
+            name: loss(image, own, groups, *([extra[name]] if name in extra else []))
+            for name, loss in self.model.losses.items()
+        }
+
+    def mined(
+        self, image: Tensor, groups: Tensor, epoch: int, step: int, *, parts: int = 1
+    ) -> dict[str, Tensor]:
+        """Return the prepared captions that each loss takes from beyond the batch, by its name.
+
+        Args:
+            image: (batch, dim), without gradient.
+            parts: in which candidates are embedded.
+        """
+        return {
+            name: self._mine(name, loss, image, groups, epoch, step, parts)
+            for name, loss in self.model.losses.items()
+            if isinstance(loss, Mining) and loss.candidates > 0
+        }
 
     def _embedded(self, embed: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         """Embed what every process has whole."""
         return self.team.whole(embed, rows[self.team.share(len(rows)).slice], len(rows))
 
-    def _mine(self, name: str, loss: Mining, image: Tensor, groups: Tensor, epoch: int, step: int) -> Tensor:
+    def _mine(
+        self, name: str, loss: Mining, image: Tensor, groups: Tensor, epoch: int, step: int, parts: int = 1
+    ) -> Tensor:
         """Return the prepared captions that a loss takes from beyond the batch."""
         import numpy as np
         import torch
@@ -146,16 +171,17 @@ class Step:
         try:
             # Weights that are cast here have no gradient: the pass after this one must not find them.
             with torch.no_grad(), self.numerics.cast(str(candidates.device), keep=False):
-                embedded = self._embedded(embed, candidates)
+                rows = torch.tensor_split(candidates, min(parts, count))
+                embedded = torch.cat([self._embedded(embed, part) for part in rows])
         finally:
             encoder.train()
-        rows: Any = loss.mine(image, groups, embedded, self.caption_image[drawn].to(groups.device))
+        chosen: Any = loss.mine(image, groups, embedded, self.caption_image[drawn].to(groups.device))
         must = f"it must return (k,) int64 rows of its {count} candidates"
-        if not (isinstance(rows, torch.Tensor) and rows.dtype == torch.int64 and rows.ndim == 1):
-            raise TrainingError(f"loss {name!r} mined {rows!r:.80}; {must}")
+        if not (isinstance(chosen, torch.Tensor) and chosen.dtype == torch.int64 and chosen.ndim == 1):
+            raise TrainingError(f"loss {name!r} mined {chosen!r:.80}; {must}")
         # Read later, with the step's figures: until then what is no row may not stop a GPU.
-        kept = rows.clamp(0, count - 1)
-        self._doubts[f"loss {name!r} mined what is no row; {must}"] = (kept != rows).any()
+        kept = chosen.clamp(0, count - 1)
+        self._doubts[f"loss {name!r} mined what is no row; {must}"] = (kept != chosen).any()
         return candidates[self.team.same(kept)]
 
     def doubts(self) -> dict[str, Tensor]:

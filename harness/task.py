@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.accumulation import Parts
 from harness.collapse import Look
 from harness.distributed import ALONE, Team
 from harness.inputs import ImageInputs
@@ -28,6 +29,7 @@ class State:
         sums: of the epoch's figures.
         best: the weights of `best_epoch`.
         misses: looks at val since then.
+        parts: the most that a batch was embedded in.
         alive: whether some look found no path to have collapsed.
         same: at the last look, see `harness.collapse.Look`.
     """
@@ -41,6 +43,7 @@ class State:
     misses: int = 0
     seconds: float = 0.0
     best: dict[str, Any] = field(default_factory=dict)
+    parts: int = 1
     alive: bool = False
     same: dict[str, float] = field(default_factory=dict)
 
@@ -54,6 +57,7 @@ class Trained:
     best_rsum: float
     seconds: float
     resumed_from: int
+    parts: int = 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,6 +77,7 @@ class Task:
         stopping: returns the number of a signal that arrived, or 0.
         note: is told what a person should know.
         numerics: precision and compilation of a step.
+        parts: in how many a batch is embedded.
         team: the processes that share each batch. Those that do not lead need not validate or write, and are not told.
     """
 
@@ -89,4 +94,5 @@ class Task:
     stopping: Callable[[], int]
     note: Callable[[str], None]
     numerics: Numerics = field(default_factory=Numerics)
+    parts: Parts = field(default_factory=Parts)
     team: Team = ALONE

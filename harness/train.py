@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import checkpoint
+from harness.accumulation import Accumulation
 from harness.closed import solve
 from harness.collapse import stuck
 from harness.errors import Interrupted, TrainingError
@@ -68,7 +69,8 @@ class _Training:
                 f"a batch of {self.batch} images cannot be shared by {self.team.size} devices",
                 hint="Raise the stage's batch in registry.yaml, or lower --devices.",
             )
-        self.terms = self.team.terms(self.model.root, self.step.terms)
+        terms = self.team.terms(self.model.root, self.step.terms)
+        self.gradient = Accumulation(self.step, terms, task.parts, self.batch, task.note)
         # A last batch of one would break batch normalisation; it joins the next epoch's draw instead.
         n = len(task.split.records)
         self.steps = n // self.batch if n % self.batch < 2 else math.ceil(n / self.batch)
@@ -91,7 +93,9 @@ class _Training:
         self._clock()
         if self.team.lead:
             self.model.load(state.best, self.task.unsaved)
-        return Trained(state.history, state.best_epoch, state.best_rsum, state.seconds, resumed)
+        return Trained(
+            state.history, state.best_epoch, state.best_rsum, state.seconds, resumed, parts=state.parts
+        )
 
     def _epoch(self) -> None:
         import torch
@@ -133,9 +137,8 @@ class _Training:
 
         model, state = self.model, self.state
         self.optimizer.zero_grad(set_to_none=True)
-        terms = self.terms(batch, state.epoch, state.step)
-        total = torch.stack([model.weights[name] * term for name, term in terms.items()]).sum()
-        total.backward()  # type: ignore[no-untyped-call]
+        terms, total = self.gradient.backward(batch, state.epoch, state.step)
+        state.parts = max(state.parts, self.gradient.count)
         seen = norms(model.root)
         if self.stage.clip is not None:
             trained = [p for p in model.root.parameters() if p.grad is not None]
@@ -278,5 +281,6 @@ class _Training:
         if cuda and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(cuda[: torch.cuda.device_count()])
         self.state = state
+        self.gradient.go_on(state.parts)
         self.task.note(f"resumed in epoch {state.epoch} of {self.stage.epochs}")
         return state.epoch - 1

@@ -40,6 +40,13 @@ Address = Annotated[
         show_default=False,
     ),
 ]
+Accumulate = Annotated[
+    str,
+    typer.Option(
+        "--accumulate",
+        help="Parts that a batch is embedded in, its gradient that of the whole; auto: more where memory runs out.",
+    ),
+]
 
 
 class Stopper:
@@ -68,6 +75,7 @@ class Means:
     devices: int = 1
     precision: str = "32-true"
     compile: str = ""
+    accumulate: str = "1"
     threads: int | None = None
     executor: str = "local"
     address: str = ""
@@ -82,6 +90,14 @@ class Means:
         """
         check_device(self.device)
         check_numerics(self.precision, self.compile)
+        if self.accumulate != "auto" and not (self.accumulate.isdecimal() and int(self.accumulate) > 0):
+            raise InputError(f"--accumulate {self.accumulate}: it takes auto, or a number of parts from 1")
+        if self.accumulate != "1" and (self.devices > 1 or self.compile):
+            other = "--devices" if self.devices > 1 else "--compile"
+            raise InputError(
+                f"--accumulate {self.accumulate} works on one device only, and not compiled",
+                hint=f"Leave out --accumulate or {other}.",
+            )
         if self.devices > 1 and ":" in self.device:
             raise InputError(
                 f"--device {self.device} is one device, and --devices asks for {self.devices}",
@@ -98,6 +114,7 @@ class Means:
 
     def execute(self, plan: Plan, catalog: Catalog, where: Place) -> tuple[Outcome, ...]:
         """Execute a plan, with progress on standard error; a signal becomes the exit code that shells give it."""
+        from harness.accumulation import Parts
         from harness.cli.progress import Watcher
         from harness.errors import Interrupted
         from harness.execute import Workspace
@@ -114,6 +131,7 @@ class Means:
             threads=self.threads or (0 if self._on_cluster(plan, where) else default_threads()),
             devices=self.devices,
             compile=self.compile,
+            parts=Parts(halve=True) if self.accumulate == "auto" else Parts(count=int(self.accumulate)),
             command=shlex.join(["harness", *sys.argv[1:]]),
             revision=source_revision(),
             stopping=lambda: stopper.signal,

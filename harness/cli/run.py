@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.console import emit
-from harness.cli.means import Address, Devices, Executor, Means
+from harness.cli.means import Accumulate, Address, Devices, Executor, Means
 from harness.cli.options import (
     Compile,
     Dataset,
@@ -55,6 +55,7 @@ def run(
     address: Address = "",
     precision: Precision = "32-true",
     compiled: Compile = "",
+    accumulate: Accumulate = "1",
     limit: Limit = None,
     dry_run: DryRun = False,
     force: Force = False,
@@ -76,6 +77,7 @@ def run(
         devices=devices,
         precision=precision,
         compile=compiled,
+        accumulate=accumulate,
         threads=threads,
         executor=executor,
         address=address,
@@ -112,6 +114,7 @@ def run(
             "address": address,
             "precision": None if precision == "32-true" else precision,
             "compile": compiled,
+            "accumulate": None if accumulate == "1" else accumulate,
             "threads": threads,
             "force": force,
             "strict": strict,

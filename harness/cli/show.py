@@ -111,12 +111,20 @@ def _history(store: Store, result: Result) -> list[dict[str, float]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def _batch(result: Result) -> list[list[str]]:
+    parts = result.provenance.get("accumulate", 1)
+    return (
+        [["batch", f"{result.spec['stage']['batch']} images, embedded in {parts} parts"]] if parts > 1 else []
+    )
+
+
 def _trained(result: Result) -> list[list[str]]:
     cost = result.cost
     val = f"rSum {result.val_rsum:.1f}"
     trained = f"{result.epochs} epochs, best on val at {result.best_epoch} ({val})"
     return [
         ["trained", f"in closed form ({val} on val)" if _closed(result) else trained],
+        *_batch(result),
         ["parameters", f"{cost['parameters']:,.0f} trained, {cost['frozen_parameters']:,.0f} frozen"],
         [
             "time",

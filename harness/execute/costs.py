@@ -99,7 +99,7 @@ def _part_key(part: Mapping[str, Any]) -> list[Any]:
 def known_costs(store: Store, workspace: Workspace, wanted: Collection[str]) -> dict[str, Known]:
     """Return what finished runs took, by the address of their combination; medians over several.
 
-    Only those on this hardware count, and compiled as now.
+    Only those on this hardware count, compiled as now, and with batches embedded whole.
 
     Args:
         wanted: addresses to look for, see `cost_key`.
@@ -112,10 +112,9 @@ def known_costs(store: Store, workspace: Workspace, wanted: Collection[str]) -> 
     for fingerprint in store.fingerprints():
         try:
             result = store.result(fingerprint)
-            if (result.provenance["hardware"], result.provenance.get("compile", "")) != (
-                here,
-                workspace.compile,
-            ):
+            told = result.provenance
+            parts = told.get("accumulate", 1)
+            if (told["hardware"], told.get("compile", ""), parts) != (here, workspace.compile, 1):
                 continue
             # The first run over the same inputs computed features, too; later ones read them.
             read, seconds = read_key(result.spec), float(result.cost["prepare_seconds"])

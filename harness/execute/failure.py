@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +10,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.execute.outcome import Workspace
 from harness.execute.provenance import now, peak_bytes
+from harness.memory import is_memory
 from harness.plan import RunSpec
 from harness.store import Store
 
@@ -54,7 +53,7 @@ def record(error: BaseException, run: RunSpec, workspace: Workspace, store: Stor
     if is_memory(error):
         peak = peak_bytes(workspace.device) / 1e9
         cause = f"out of memory at a batch of {run.stage.batch}, peak {peak:.1f} GB: {cause}"
-        hint = f"Lower the batch of stage {run.stage.name!r}, or give it a device with more memory."
+        hint = f"Use --accumulate auto, a smaller batch in stage {run.stage.name!r}, or a device with more memory."
     story = "".join(traceback.format_exception(error))
     path = store.record_failure(name, f"{story}\n{cause}\n{hint}".rstrip() + "\n")
     provenance = {"command": workspace.command, "revision": workspace.revision, "finished": now()}
@@ -73,24 +72,3 @@ def one_line(text: str) -> str:
     """Return a text on one line, cut where it is long."""
     line = " ".join(text.split())
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
-
-
-def is_memory(error: BaseException | None) -> bool:
-    """Tell whether memory ran out, of the device or of the machine, somewhere in the chain of causes."""
-    seen: list[BaseException] = []
-    while error is not None and error not in seen:
-        seen.append(error)
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-            return True
-        if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
-            return True  # torch's allocator for the CPU has no class for it
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def release() -> None:
-    """Give back what a run that failed held: the next one may need all of the device."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()

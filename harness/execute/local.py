@@ -10,9 +10,10 @@ from typing import Literal
 from harness.durable import Waiting, hold
 from harness.errors import Interrupted, TrainingError
 from harness.execute.devices import perform
-from harness.execute.failure import Failure, record, release
+from harness.execute.failure import Failure, record
 from harness.execute.outcome import Listener, Outcome, Workspace
 from harness.execute.score import score
+from harness.memory import release
 from harness.plan import Cell, Plan, RunSpec
 from harness.store import Result, Store
 

@@ -151,6 +151,7 @@ def _follow(spec: RunSpec, workspace: Workspace, store: Store, team: Team) -> No
             note=lambda text: None,
             stopping=lambda: 0,
             numerics=Numerics(precision=spec.precision, compile=workspace.compile),
+            parts=workspace.parts,
             team=team,
         )
     )

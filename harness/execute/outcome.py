@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from harness.accumulation import Parts
 from harness.catalog import Catalog
 from harness.plan import Cell, RunSpec
 from harness.store import Result
@@ -34,6 +35,7 @@ class Workspace:
         revision: source revision, for the record.
         stopping: returns the number of a signal that asks for the end, or 0.
     """
+        parts: in how many a batch of training is embedded.
 
     home: Path
     data: Path
@@ -49,6 +51,7 @@ class Workspace:
     @property
     def own_threads(self) -> int:
         """CPU threads of one process."""
+    parts: Parts = field(default_factory=Parts)
         return max(self.threads // self.devices, 1)
 
 

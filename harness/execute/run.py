@@ -78,6 +78,7 @@ def perform(
             note=listener.note,
             stopping=workspace.stopping,
             numerics=Numerics(precision=spec.precision, compile=workspace.compile),
+            parts=workspace.parts,
             team=team,
         )
     )
@@ -112,7 +113,7 @@ def perform(
         epochs=len(trained.history),
         best_epoch=trained.best_epoch,
         cost=cost,
-        provenance=_provenance(spec, workspace),
+        provenance=_provenance(spec, workspace, trained),
         notes=_notes(model),
     )
 
@@ -189,7 +190,7 @@ def _cost(model: Model, frozen: tuple[str, ...], trained: Trained) -> dict[str, 
     }
 
 
-def _provenance(spec: RunSpec, workspace: Workspace) -> dict[str, Any]:
+def _provenance(spec: RunSpec, workspace: Workspace, trained: Trained) -> dict[str, Any]:
     parts: dict[Kind, list[Part]] = {
         "dataset": [spec.dataset],
         "encoder": [spec.image, spec.text],
@@ -204,6 +205,7 @@ def _provenance(spec: RunSpec, workspace: Workspace) -> dict[str, Any]:
         "threads": workspace.threads,
         "precision": spec.precision,
         "compile": workspace.compile,
+        "accumulate": trained.parts,
         "command": workspace.command,
         "revision": workspace.revision,
         "finished": now(),

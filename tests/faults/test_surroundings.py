@@ -251,4 +251,4 @@ def test_memory_that_runs_out_is_named_with_the_batch_and_the_peak(
     assert victim.wait() == 1, victim.said
     said = " ".join(victim.said.split())
     assert "out of memory at a batch of 6, peak " in said
-    assert "Lower the batch of stage 'one'" in said
+    assert "Use --accumulate auto, a smaller batch in stage 'one'" in said
