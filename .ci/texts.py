@@ -66,6 +66,8 @@ def commands() -> Iterator[tuple[str, Any]]:
         if not hasattr(command, "commands"):
             yield name, command
             return
+        if command.invoke_without_command:
+            yield name, command
         for key, inner in command.commands.items():
             yield from below(f"{name} {key}", inner)
 

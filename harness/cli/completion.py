@@ -35,6 +35,14 @@ def _runs(ctx: typer.Context) -> Iterator[str]:
         yield manifest.parent.name
 
 
+def _tables(ctx: typer.Context) -> Iterator[str]:
+    from harness.cli.options import registry_path
+
+    for page in sorted((registry_path(ctx.params.get("registry_file")).parent / "leaderboards").glob("*.md")):
+        if page.stem not in ("README", "ablations"):
+            yield page.stem
+
+
 def _completing(*sources: Names) -> Complete:
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
         found: dict[str, None] = {}
@@ -56,3 +64,4 @@ complete_prepared = _completing(_prepared)
 complete_encoder = _completing(_entries("encoders"))
 complete_evaluator = _completing(_entries("evaluators"))
 complete_run = _completing(_runs)
+complete_table = _completing(_tables)

@@ -171,7 +171,7 @@ def _more(line: Line) -> list[str]:
 
 
 def _seeds(line: Line) -> str:
-    return str(len(line.row.rows)) if isinstance(line.row, Group) else NONE
+    return line.row.seeds if isinstance(line.row, Group) else NONE
 
 
 def _html_cells(cells: Sequence[str], right: set[int], tag: str) -> str:

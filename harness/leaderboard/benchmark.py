@@ -12,7 +12,7 @@ from harness.leaderboard.boards import Board, boards
 from harness.leaderboard.groups import Group, Statistic, grouped
 from harness.leaderboard.published import LOST, WORDS, Figure, Published, mark_notes
 from harness.leaderboard.ranks import Ranks
-from harness.leaderboard.rows import Row
+from harness.leaderboard.results import RESULTS, read_attempts, read_rows
 from harness.leaderboard.tables import COLUMNS, IMPORTED, INTERVAL, Line, benchmark_lines, corrected, known
 from harness.leaderboard.uncertainty import Uncertainty
 
@@ -44,25 +44,27 @@ class Benchmark:
         return [_record(line) for line in self.lines]
 
 
-def benchmark(folder: Path, name: str, rows: Sequence[Row]) -> Benchmark:
+def benchmark(folder: Path, name: str) -> Benchmark:
     """Return a table by the name of its page.
 
     Args:
         folder: of the leaderboards.
-        rows: all measured ones.
 
     Raises:
-        InputError: if no table has this name, or it has no row yet.
+        InputError: if no table has this name, or it has no row yet; if a published csv cannot be read.
+        StoreError: if results.jsonl is damaged.
     """
-    known_boards = {board.file.removesuffix(".md"): board for board in boards(rows)}
-    board = known_boards.get(name.removesuffix(".md"))
+    rows, attempts = read_rows(folder / RESULTS), read_attempts(folder / RESULTS)
+    named = {board.file.removesuffix(".md"): board for board in boards(rows)}
+    board = named.get(name.removesuffix(".md"))
     if board is None:
         raise InputError(
-            f"no table {name!r} in {folder}{nearest(name, known_boards)}",
-            hint=f"There are: {', '.join(known_boards)}.",
+            f"no table {name!r} in {folder}{nearest(name, named)}",
+            hint=f"There are: {', '.join(named)}.",
         )
     published = board.published(folder / "published")
-    groups = grouped(row for row in rows if board.holds(row))
+    tried = [one for one in attempts if board.holds(one)]
+    groups = grouped([row for row in rows if board.holds(row)], tried)
     if not published and not groups:
         raise InputError(
             f"the table {name!r} in {folder} has no row yet",
@@ -128,7 +130,7 @@ def _record(line: Line) -> dict[str, Cell]:
         "passport": group.passport if group else None,
         "runs": " ".join(row.fingerprint for row in members) or None,
         "source": source(line) or None,
-        "remarks": _remarks(line.row) if isinstance(line.row, Published) else None,
+        "remarks": _remarks(line.row),
     }
 
 
@@ -150,8 +152,10 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return int(mean) if mean.is_integer() else round(mean, DIGITS)
 
 
-def _remarks(row: Published) -> str | None:
-    """Return the marks of a published row in words: ``secondary source; i2t_r5 repaired, not certain``."""
+def _remarks(row: Published | Group) -> str | None:
+    """Return the marks of a published row in words, as in ``i2t_r5 repaired``, or which seeds of a method failed."""
+    if isinstance(row, Group):
+        return f"{row.seeds} seeds, others failed" if row.seeds != str(len(row.rows)) else None
     told = [", ".join(_words(row.marks))] if row.marks else []
     for key, name in zip(KEYS, COLUMNS, strict=True):
         if row.figures[name].marks:
