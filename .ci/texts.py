@@ -66,7 +66,7 @@ def commands() -> Iterator[tuple[str, Any]]:
         if not hasattr(command, "commands"):
             yield name, command
             return
-        if command.invoke_without_command:
+        if command.invoke_without_command and command.params:
             yield name, command
         for key, inner in command.commands.items():
             yield from below(f"{name} {key}", inner)
