@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data import OpenDataset
-from harness.durable import durable, hold
+from harness.durable import Waiting, durable, hold
 from harness.errors import TrainingError
 from harness.parallel import cores
 from harness.protocols import FrozenPart, Record
@@ -106,7 +106,7 @@ def _shards(
     contents = [dataset.content(record) for record in records]
     folder = home / "features" / feature_key(part, contents, view, device)
     # One process computes a view, the others wait for it and then read it.
-    with hold(home, f"features-{folder.name}"):
+    with hold(home, f"features-{folder.name}", Waiting.by(progress, len(records))):
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(".*.tmp"):  # by a process that was killed: this one holds the lock
             left.unlink()
@@ -137,9 +137,11 @@ def _packed(part: FrozenPart, rows: Sequence[Floats]) -> Shard:
     """Put the features of a shard's images into one array, with their lengths where these differ."""
     import numpy as np
 
+    # Both keep the layout of their rows, as channels last, and safetensors writes memory as it lies.
     if -1 not in part.shape:
-        return {"features": np.stack(rows)}
-    return {"features": np.concatenate(rows), "counts": np.array([len(row) for row in rows], dtype=np.int64)}
+        return {"features": np.ascontiguousarray(np.stack(rows))}
+    counts = np.array([len(row) for row in rows], dtype=np.int64)
+    return {"features": np.ascontiguousarray(np.concatenate(rows)), "counts": counts}
 
 
 def intact(path: Path) -> bool:

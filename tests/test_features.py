@@ -91,6 +91,17 @@ def test_each_image_is_computed_once(tmp_path: Path) -> None:
     assert len(part.seen) == N
 
 
+def test_channels_last_features_are_stored_in_their_order(tmp_path: Path) -> None:
+    """A convolution in that layout gives such arrays, and safetensors writes memory as it lies."""
+    answer = torch.arange(8.0).reshape(2, 2, 2).permute(2, 0, 1)
+    part = Part(shape=(2, 2, 2), answer=answer)
+    first = load(tmp_path, part)
+    assert (first == answer.numpy()).all()
+    assert all(map(features.intact, tmp_path.glob("features/*/*.safetensors")))
+    assert (load(tmp_path, part) == first).all()
+    assert len(part.seen) == N
+
+
 def test_only_the_missing_shard_is_computed(tmp_path: Path) -> None:
     first = load(tmp_path, Part())
     (second,) = tmp_path.glob("features/*/00000004.safetensors")
