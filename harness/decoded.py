@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data import OpenDataset
-from harness.durable import durable, hold
+from harness.durable import Waiting, durable, hold
 from harness.errors import StoreError, TrainingError
 from harness.parallel import cores
 from harness.protocols import Record
@@ -146,7 +146,7 @@ def load_decoded(
         return shrunk(dataset.pixels(record), size)
 
     # One process decodes, the others wait for it and then read.
-    with hold(home, f"decoded-{folder.name}"):
+    with hold(home, f"decoded-{folder.name}", Waiting.by(progress, len(records))):
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(".*.tmp"):  # by a process that was killed: this one holds the lock
             left.unlink()

@@ -112,6 +112,16 @@ class Waiting:
     tell: Callable[[str], None]
     stopping: Callable[[], int]
 
+    @classmethod
+    def by(cls, progress: Callable[[int, int], object], total: int) -> Waiting:
+        """Return what tells again and again that nothing of `total` is done yet; `progress` may end it by raising."""
+
+        def asked() -> int:
+            progress(0, total)
+            return 0
+
+        return cls(tell=lambda owner: None, stopping=asked)
+
 
 @contextlib.contextmanager
 def hold(home: Path, name: str, waiting: Waiting | None = None) -> Iterator[None]:

@@ -44,3 +44,16 @@ def test_waiting_for_a_lock_can_be_given_up(tmp_path: Path) -> None:
     with hold(tmp_path, "a"), pytest.raises(Interrupted), hold(tmp_path, "a", waiting):
         pass
     assert str(os.getpid()) in told[0]
+
+
+def test_who_waits_for_a_cache_tells_so_again_and_again_and_can_be_ended(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+
+    def progress(done: int, total: int) -> None:
+        told.append((done, total))
+        if len(told) == 2:
+            raise Interrupted(15)
+
+    with hold(tmp_path, "a"), pytest.raises(Interrupted), hold(tmp_path, "a", Waiting.by(progress, 7)):
+        pass
+    assert told == [(0, 7), (0, 7)]
