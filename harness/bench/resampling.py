@@ -13,16 +13,18 @@ from harness.bench.report import Fact, Ratio, Report
 from harness.errors import RunError
 from harness.execute.settings import settle
 from harness.ranking import rank
-from harness.statistics import Interval, bootstrap
-from harness.statistics.sample import FIGURES, KS, RSUM, SIDES, Sample
+from harness.statistics import Interval, bootstrap, paired_bootstrap, ratio_bootstrap
+from harness.statistics.sample import FIGURES, KS, RECALLS, RSUM, SIDES, Sample
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     Ints = npt.NDArray[np.int64]
+    Doubles = npt.NDArray[np.float64]
 
 OURS, EVALUATION, LOOP, SCIPY = "bootstrap", "evaluation", "plain loop", "scipy.stats.bootstrap, one figure"
+RATIOS, PAIRED = "ratios of sums over images, six figures", "differences of two methods"
 PART = 0.05
 """Of the resamples that the plain loop draws."""
 PACKAGES = ("torch", "numpy", "scipy")
@@ -30,8 +32,11 @@ ABOUT = (
     "95 % intervals of seven figures, the six recalls and rSum, over resampled images, each with all its captions. "
     "The evaluation is the ranking of the same gallery in both directions, without which there is nothing to resample. "
     "The plain loop gathers the hits of the drawn images and of their captions for one resample after the other; SciPy "
-    "resamples one figure of the seven, i2t R@1, and no captions. Before anything is reported, the loop's figures of "
-    "the same drawn images must equal the resampled ones to the bit."
+    "resamples one figure of the seven, i2t R@1, and no captions. Figures that an evaluator tells image by image are "
+    "resampled as ratios of sums, here the six recalls once more; a method is compared with another on the same drawn "
+    "images, here with one whose ranks are twice as far from the first. Before anything is reported, the loop's "
+    "figures of the same drawn images must equal the resampled ones to the bit, and the ratios' intervals those of the recalls "
+    "to six decimals."
 )
 
 
@@ -63,10 +68,14 @@ def measure(bench: StatisticsBench, told: Callable[[str], None]) -> Report:
     image, text = embeddings(split, bench.dim)
     ranked = rank(split, image, text)
     sample = Sample(ranked.i2t.rank(), ranked.t2i.rank(), split.caption_image)
+    other = Sample(2 * sample.i2t - 1, 2 * sample.t2i - 1, split.caption_image)
+    told_by_image = shares(sample)
     check_resamples(sample, min(bench.resamples, 40))
     some = max(1, round(PART * bench.resamples))
     contenders = [
         Contender(name=OURS, call=lambda: bootstrap([sample], resamples=bench.resamples)),
+        Contender(name=RATIOS, call=lambda: ratio_bootstrap(told_by_image, resamples=bench.resamples)),
+        Contender(name=PAIRED, call=lambda: paired_bootstrap([sample], [other], resamples=bench.resamples)),
         Contender(name=EVALUATION, call=lambda: rank(split, image, text), weigh=False),
         Contender(
             name=LOOP,
@@ -76,12 +85,12 @@ def measure(bench: StatisticsBench, told: Callable[[str], None]) -> Report:
         Contender(name=SCIPY, call=lambda: _scipy(sample, bench.resamples)),
     ]
     ratios = [
-        Ratio(over=OURS, under=EVALUATION, most=0.1),
+        *(Ratio(over=name, under=EVALUATION, most=0.1) for name in (OURS, RATIOS, PAIRED)),
         Ratio(over=LOOP, under=OURS),
         Ratio(over=SCIPY, under=OURS),
     ]
     title = f"{bench.resamples:,} resamples of {bench.images:,} images"
-    group = contest(title, contenders, bench, ratios=ratios, facts=_facts)
+    group = contest(title, contenders, bench, ratios=ratios, check=check_ratios, facts=_facts)
     return Report(
         benchmark="statistics",
         section="statistics",
@@ -90,6 +99,26 @@ def measure(bench: StatisticsBench, told: Callable[[str], None]) -> Report:
         groups=(group,),
         origin=origin_of(bench.workspace, PACKAGES, load),
     )
+
+
+def shares(sample: Sample) -> dict[str, tuple[Doubles, Doubles]]:
+    """Return the sums and counts of every recall image by image, as an evaluator tells them."""
+    import numpy as np
+
+    asked = {"i2t": np.ones(sample.images), "t2i": sample.captions}
+    return {name: (sample.hits[:, place], asked[name[:3]]) for place, name in enumerate(RECALLS)}
+
+
+def check_ratios(found: Mapping[str, Any]) -> None:
+    """Hold the intervals of ratios to those of recalls.
+
+    Raises:
+        RunError: if a bound differs by more than their rounding.
+    """
+    for name, ratio in found[RATIOS].items():
+        recall = found[OURS][name]
+        if not max(abs(ratio.low - recall.low), abs(ratio.high - recall.high)) <= 1e-6:
+            raise RunError(f"the interval of {name} is {recall}, as a ratio of sums {ratio}")
 
 
 def draws(images: int, resamples: int) -> Any:

@@ -120,6 +120,23 @@ def test_statistics(bench: Invoke, tmp_path: Path) -> None:
     sizes = ("--images", "30", "--dim", "8", "--resamples", "40")
     (group,) = reported(bench, tmp_path, "statistics", *QUICK, *sizes)["groups"]
     assert {"bootstrap", "evaluation", "plain loop"} <= names(group)
+    held = {ratio["over"] for ratio in group["ratios"] if ratio["most"] == 0.1}
+    assert held == {"bootstrap", "ratios of sums over images, six figures", "differences of two methods"}
+
+
+def test_ratios_that_differ_from_recalls_are_not_reported(
+    bench: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.bench import resampling
+
+    plain = resampling.shares
+    monkeypatch.setattr(
+        resampling, "shares", lambda sample: {k: (0.9 * sums, n) for k, (sums, n) in plain(sample).items()}
+    )
+    sizes = ("--images", "30", "--dim", "8", "--resamples", "40")
+    code, out, err = bench("statistics", *QUICK, *sizes)
+    assert (code, out) == (1, "")
+    assert "as a ratio of sums" in " ".join(err.split())
 
 
 def test_input(bench: Invoke, tmp_path: Path) -> None:
