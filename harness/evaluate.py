@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +35,17 @@ TILE = "tile_"
 
 
 def embed(
-    split: Split, image: nn.Module, text: nn.Module, images: ImageInputs, texts: Tensor
+    split: Split,
+    image: nn.Module,
+    text: nn.Module,
+    images: ImageInputs,
+    texts: Tensor,
+    beat: Callable[[], None] = lambda: None,
 ) -> tuple[Floats, Floats]:
     """Embed a split in evaluation mode.
+
+    Args:
+        beat: is called after each batch.
 
     Returns:
         (n, dim) images and (m, dim) captions, float32, L2-normalised.
@@ -48,9 +56,17 @@ def embed(
     import torch
 
     with evaluating(image, text), torch.inference_mode():
-        batches = images.gallery(BATCH)
-        rows = torch.cat([images.embed(image, batch).float().cpu() for batch in batches]).numpy()
-        columns = torch.cat([text(batch).float().cpu() for batch in torch.split(texts, BATCH)]).numpy()
+
+        def embedded(encode: Callable[[Any], Tensor], batches: Iterable[Any]) -> Floats:
+            parts = []
+            for batch in batches:
+                parts.append(encode(batch).float().cpu())
+                beat()
+            whole: Floats = torch.cat(parts).numpy()
+            return whole
+
+        rows = embedded(lambda batch: images.embed(image, batch), images.gallery(BATCH))
+        columns = embedded(text, torch.split(texts, BATCH))
     if rows.ndim != 2 or rows.shape[1:] != columns.shape[1:]:
         raise ScoreError(
             f"the encoders disagree: images are {rows.shape}, captions are {columns.shape}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import signal
 import sys
@@ -49,6 +50,16 @@ Accumulate = Annotated[
 ]
 
 
+StalledAfter = Annotated[
+    float | None,
+    typer.Option(
+        "--stalled-after",
+        help="Minutes without a step or a batch after which a run is ended and failed (default: no limit).",
+        show_default=False,
+    ),
+]
+
+
 class Stopper:
     """Turns the first SIGINT or SIGTERM into a checkpoint and a clean end, the second into an end at once."""
 
@@ -81,6 +92,7 @@ class Means:
     address: str = ""
     force: bool = False
     fail_fast: bool = False
+    stalled_after: float | None = None
 
     def check(self) -> None:
         """Refuse what cannot be; nothing heavy is loaded.
@@ -107,6 +119,8 @@ class Means:
             raise InputError(
                 f"--compile {self.compile} works on one device only", hint="Leave out --compile or --devices."
             )
+        if self.stalled_after is not None and not 0 < self.stalled_after < math.inf:
+            raise InputError(f"--stalled-after {self.stalled_after:g}: it takes minutes, more than 0")
         if self.executor not in EXECUTORS:
             raise InputError(f"no executor {self.executor!r}{nearest(self.executor, EXECUTORS)}")
         if self.address and self.executor != "ray":
@@ -135,6 +149,7 @@ class Means:
             command=shlex.join(["harness", *sys.argv[1:]]),
             revision=source_revision(),
             stopping=lambda: stopper.signal,
+            stalled_after=60.0 * (self.stalled_after or 0.0),
         )
         try:
             with Watcher() as watcher:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli.console import emit
-from harness.cli.means import Accumulate, Address, Devices, Executor, Means
+from harness.cli.means import Accumulate, Address, Devices, Executor, Means, StalledAfter
 from harness.cli.options import (
     Compile,
     Dataset,
@@ -61,6 +61,7 @@ def run(
     force: Force = False,
     require_all: RequireAll = False,
     fail_fast: FailFast = False,
+    stalled_after: StalledAfter = None,
     strict: Strict = False,
     threads: Threads = None,
     as_json: Json = False,
@@ -83,6 +84,7 @@ def run(
         address=address,
         force=force,
         fail_fast=fail_fast,
+        stalled_after=stalled_after,
     )
     means.check()
     where = place(home)
@@ -116,6 +118,7 @@ def run(
             "compile": compiled,
             "accumulate": None if accumulate == "1" else accumulate,
             "threads": threads,
+            "stalled-after": stalled_after,
             "force": force,
             "strict": strict,
             "registry": registry_file,

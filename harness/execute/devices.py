@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from typing import Any
 
 from harness.errors import Interrupted, RunError
 from harness.execute import member, run
-from harness.execute.outcome import Listener, Workspace, never
+from harness.execute.outcome import Listener, Workspace, moving, never, still
 from harness.plan import RunSpec
 from harness.store import Result, Store
 
@@ -36,7 +37,7 @@ def perform(spec: RunSpec, workspace: Workspace, store: Store, listener: Listene
         Interrupted: a signal asked for the end; the checkpoint is on disk.
     """
     if workspace.devices == 1 or spec.stage.epochs == 0:
-        return run.perform(spec, replace(workspace, devices=1), store, listener)
+        return run.perform(spec, replace(workspace, devices=1, stopping=moving(workspace)), store, listener)
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         _Members(spec, workspace, listener, Path(folder)).wait()
     return store.result(spec.fingerprint)
@@ -48,18 +49,20 @@ class _Members:
         context = forking()
         self.stop = context.Value("i", 0)
         self.pipes, self.processes = [], []
-        bare = replace(workspace, catalog=workspace.catalog.plain(), stopping=never)
+        bare = replace(workspace, catalog=workspace.catalog.plain(), stopping=never, beat=still)
         for rank in range(workspace.devices):
             receive, send = context.Pipe(duplex=False)
             invitation = member.Invitation(rank, workspace.devices, folder, spec, bare)
             process: Any = context.Process(target=member.take_part, args=(invitation, send, self.stop))
-            process.start()
+            with _beating(workspace):
+                process.start()
             send.close()
             self.pipes.append(receive)
             self.processes.append(process)
         self.ended: set[int] = set()
         self.failures: list[tuple[float, BaseException, str]] = []
         self.interrupted = 0
+        self.begun = False
 
     def wait(self) -> None:
         """Wait until all have ended; then none is left, whatever became of them."""
@@ -80,6 +83,8 @@ class _Members:
             [*(self.pipes[rank] for rank in alive), *(self.processes[rank].sentinel for rank in alive)], 0.2
         )
         self.stop.value = self.workspace.stopping()
+        if not self.begun:  # until they have found each other, nothing of the run has begun that could hang
+            self.workspace.beat()
         for rank in alive:
             dead = not self.processes[rank].is_alive()
             with contextlib.suppress(EOFError, OSError):
@@ -89,6 +94,8 @@ class _Members:
                 self._lost(rank)
 
     def _hear(self, rank: int, what: str, *told: Any) -> None:
+        self.begun = True
+        self.workspace.beat()
         match what:
             case "progress":
                 self.listener.progress(*told)
@@ -104,8 +111,7 @@ class _Members:
     def _lost(self, rank: int) -> None:
         """Enter a process that ended without a word; the others break off for its sake, however soon they said so."""
         self.ended.add(rank)
-        code = self.processes[rank].exitcode
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        how = how_it_ended(self.processes[rank].exitcode)
         error = RunError(
             f"process {rank + 1} of the {len(self.processes)} that trained it {how}",
             hint="If the system was out of memory, lower the stage's batch or --devices; the same command goes on "
@@ -124,6 +130,29 @@ class _Members:
             for process in self.processes:
                 process.kill()
                 process.join()
+
+
+@contextlib.contextmanager
+def _beating(workspace: Workspace) -> Iterator[None]:
+    """Give signs of life while the server of processes starts, which loads torch; no plugin's code runs."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(0.2):
+            workspace.beat()
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def how_it_ended(code: int) -> str:
+    """Say how a process ended, by its exit code."""
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def forking() -> ForkServerContext:

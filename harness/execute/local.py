@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from collections.abc import Callable
 from typing import Literal
 
 from harness.durable import Waiting, hold
 from harness.errors import Interrupted, TrainingError
+from harness.execute.confined import confined
 from harness.execute.devices import perform
 from harness.execute.failure import Failure, record
-from harness.execute.outcome import Listener, Outcome, Workspace
+from harness.execute.outcome import Listener, Outcome, Workspace, moving
 from harness.execute.score import score
 from harness.memory import release
 from harness.plan import Cell, Plan, RunSpec
@@ -73,8 +75,13 @@ class Execution:
         self.store = Store(workspace.home)
         self.failures: dict[str, Failure] = {}
 
-    def one(self, run: RunSpec, cells: list[Cell]) -> list[Outcome]:
+    def one(
+        self, run: RunSpec, cells: list[Cell], tell: Callable[[Outcome | None], None] = lambda _: None
+    ) -> list[Outcome]:
         """Do one run and score it for its cells; whatever its components raise, it returns.
+
+        Args:
+            tell: is told ``None`` when the run is trained, and then each outcome at once.
 
         Raises:
             StoreError: if not even the story of a failure can be written.
@@ -84,32 +91,43 @@ class Execution:
         if run.parent in self.failures and (self.force or not self.store.finished(run.fingerprint)):
             failure = self.failures[run.fingerprint] = self.failures[run.parent].of_child()
             return [failed_outcome(cell, failure, 0.0) for cell in cells]
+        if self.workspace.stalled_after:
+            return confined(self, run, cells)
         try:
-            waiting = Waiting(lambda who: self.listener.note(f"waiting for {who}"), self.workspace.stopping)
+            waiting = Waiting(lambda who: self.listener.note(f"waiting for {who}"), moving(self.workspace))
             with hold(self.workspace.home, run.fingerprint, waiting):
-                return self._held(run, cells, start)
+                return self._held(run, cells, start, tell)
         except (KeyboardInterrupt, Interrupted):
             raise
         # A component is somebody else's code: whatever it raises, sys.exit among it, the matrix goes on.
         except BaseException as error:
             failure = record(error, run, self.workspace, self.store, name=run.fingerprint)
         release()
+        return self.fail(run, cells, failure, time.monotonic() - start)
+
+    def fail(self, run: RunSpec, cells: list[Cell], failure: Failure, seconds: float) -> list[Outcome]:
+        """Enter the failure of a run; return what that makes of its cells."""
         self.failures[run.fingerprint] = failure
         if not cells:
             self.listener.note(
                 f"run {run.fingerprint} failed: {failure.cause}\n  traceback: {failure.traceback}"
             )
-        return [failed_outcome(cell, failure, time.monotonic() - start) for cell in cells]
+        return [failed_outcome(cell, failure, seconds) for cell in cells]
 
-    def _held(self, run: RunSpec, cells: list[Cell], start: float) -> list[Outcome]:
+    def _held(
+        self, run: RunSpec, cells: list[Cell], start: float, tell: Callable[[Outcome | None], None]
+    ) -> list[Outcome]:
         """Train a run unless it is stored, and score it; its lock is held."""
         self.store.recover(run.fingerprint)
         self.store.begin(run.fingerprint, force=self.force)
         stored = None if self.force else _stored(run, self.store, self.listener)
         result = stored or self._performed(run)
         status: Literal["done", "cached"] = "cached" if stored else "done"
-        outcomes = []
+        tell(None)
+        outcomes: list[Outcome] = []
         for number, cell in enumerate(cells):
+            if outcomes:
+                tell(outcomes[-1])
             # The trained weights are stored: an evaluator that fails costs its own cell alone.
             try:
                 result = score(result, run, cell.evaluators, self.workspace, self.store)

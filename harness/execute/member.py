@@ -21,9 +21,10 @@ from harness.data import open_dataset
 from harness.distributed import Team
 from harness.errors import Interrupted, RunError
 from harness.execute.assemble import open_galleries
-from harness.execute.outcome import Workspace
+from harness.execute.outcome import Workspace, moving
 from harness.execute.run import perform, start_model
 from harness.execute.settings import settle
+from harness.execute.stacks import show_stacks_when_asked
 from harness.plan import RunSpec
 from harness.step import Numerics
 from harness.store import Store
@@ -40,6 +41,15 @@ class Surroundings:
 
     variables: dict[str, str] = field(default_factory=lambda: dict(os.environ))
     folder: str = field(default_factory=os.getcwd)
+
+    def take_over(self) -> None:
+        """Put this process into them; what components print is no output of ours, and signals reach who asked."""
+        os.environ.clear()
+        os.environ.update(self.variables)
+        os.chdir(self.folder)
+        os.dup2(2, 1)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 @dataclass(frozen=True)
@@ -77,25 +87,25 @@ def take_part(invitation: Invitation, pipe: Connection[Any, Any], stop: Any) -> 
     # A component is somebody else's code: whatever it raises, it is told.
     except BaseException as error:
         story = "".join(traceback.format_exception(error))
-        pipe.send(("failed", time.monotonic(), _sendable(error), story))
+        pipe.send(("failed", time.monotonic(), sendable(error), story))
     # Not to wait for others, which may be gone.
     pipe.close()
     os._exit(1)
 
 
 def _settle_in(invitation: Invitation) -> None:
-    os.environ.clear()
-    os.environ.update(invitation.surroundings.variables)
-    os.chdir(invitation.surroundings.folder)
+    invitation.surroundings.take_over()
     if invitation.workspace.device != "cpu":
         # One device for each, so that all call it cuda.
         there = os.environ.get(VISIBLE, "")
         names = there.split(",") if there else [str(number) for number in range(invitation.size)]
         os.environ[VISIBLE] = names[invitation.rank]
-    # What a component prints is no output of ours. Signals reach the process that asked, which sets `stop`.
-    os.dup2(2, 1)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    end_with_parent()
+    show_stacks_when_asked()
+
+
+def end_with_parent() -> None:
+    """End this process when the one that asked it is gone."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -109,7 +119,8 @@ def _end_with_parent() -> None:
 def _work(invitation: Invitation, pipe: Connection[Any, Any], stop: Any) -> None:
     import torch.distributed as dist
 
-    workspace = replace(invitation.workspace, stopping=lambda: stop.value)
+    teller = Teller(pipe)
+    workspace = replace(invitation.workspace, stopping=lambda: stop.value, beat=teller.beat)
     team = Team(invitation.rank, invitation.size)
     if sys.platform in LOOPBACK:  # all are on this machine
         os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK[sys.platform])
@@ -123,7 +134,8 @@ def _work(invitation: Invitation, pipe: Connection[Any, Any], stop: Any) -> None
     )
     store = Store(workspace.home)
     if team.lead:
-        perform(invitation.spec, workspace, store, _Teller(pipe), team)
+        teller.beat()
+        perform(invitation.spec, replace(workspace, stopping=moving(workspace)), store, teller, team)
     else:
         _follow(invitation.spec, workspace, store, team)
     dist.destroy_process_group()
@@ -157,24 +169,41 @@ def _follow(spec: RunSpec, workspace: Workspace, store: Store, team: Team) -> No
     )
 
 
-class _Teller:
+class Teller:
     """A `harness.execute.Listener` that tells another process; runs and cells begin and end there."""
 
+    SECONDS = 0.2
+    """Between two signs of life."""
+
     def __init__(self, pipe: Connection[Any, Any]) -> None:
-        self.pipe = pipe
+        self.pipe, self.last = pipe, 0.0
 
-    def started(self, *_: Any) -> None: ...
+    def tell(self, what: str, *told: Any) -> None:
+        """Send something, by its kind."""
+        self.last = time.monotonic()
+        self.pipe.send((what, *told))
 
-    def finished(self, *_: Any) -> None: ...
+    def beat(self) -> None:
+        """Give a sign of life, unless one was given just now."""
+        if time.monotonic() - self.last > self.SECONDS:
+            self.tell("beat")
+
+    def started(self, *_: Any) -> None:
+        """Say nothing: it is known there."""
+
+    def finished(self, *_: Any) -> None:
+        """Say nothing: it is known there."""
 
     def progress(self, phase: str, done: int, total: int, note: str) -> None:
-        self.pipe.send(("progress", phase, done, total, note))
+        """Say how far a phase is."""
+        self.tell("progress", phase, done, total, note)
 
     def note(self, text: str) -> None:
-        self.pipe.send(("note", text))
+        """Say something that a person should know."""
+        self.tell("note", text)
 
 
-def _sendable(error: BaseException) -> BaseException:
+def sendable(error: BaseException) -> BaseException:
     """Return an error that another process can read, of the same type where that is possible."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - our own, of a moment ago

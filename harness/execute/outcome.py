@@ -18,6 +18,10 @@ def never() -> int:
     return 0
 
 
+def still() -> None:
+    """Do nothing: nobody asks whether a run moves."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Workspace:
     """Where and with what runs are made.
@@ -31,11 +35,14 @@ class Workspace:
         devices: how many processes share a run, each with a device and its part of the threads; figures differ by
             rounding.
         compile: backend of torch.compile for the steps of training; empty compiles nothing.
+        parts: in how many a batch of training is embedded.
         command: the command line, for the record.
         revision: source revision, for the record.
         stopping: returns the number of a signal that asks for the end, or 0.
+        stalled_after: seconds without a step, a batch or a word after which a run is ended, each of which then has a
+            process of its own; 0 sets no limit.
+        beat: is called where a run moves.
     """
-        parts: in how many a batch of training is embedded.
 
     home: Path
     data: Path
@@ -44,15 +51,27 @@ class Workspace:
     threads: int
     devices: int = 1
     compile: str = ""
+    parts: Parts = field(default_factory=Parts)
     command: str = ""
     revision: str = ""
     stopping: Callable[[], int] = never
+    stalled_after: float = 0.0
+    beat: Callable[[], None] = still
 
     @property
     def own_threads(self) -> int:
         """CPU threads of one process."""
-    parts: Parts = field(default_factory=Parts)
         return max(self.threads // self.devices, 1)
+
+
+def moving(workspace: Workspace) -> Callable[[], int]:
+    """Return the `stopping` of a workspace for whoever asks it at each step, which is a sign of life."""
+
+    def ask() -> int:
+        workspace.beat()
+        return workspace.stopping()
+
+    return ask
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -55,7 +55,7 @@ def perform(
 
     def validate() -> Look:
         val = galleries["val"]
-        embedded = embed(val.split, model.image, model.text, val.images, val.texts)
+        embedded = embed(val.split, model.image, model.text, val.images, val.texts, workspace.beat)
         look = Look(rsum=rsum(rank(val.split, *embedded)), same=same(*embedded))
         sides = " and ".join(look.same)
         if sides and sides not in told:
@@ -85,7 +85,7 @@ def perform(
     listener.progress("test", 0, 1, "")
     test = galleries["test"]
     begun = time.monotonic()
-    embedded = embed(test.split, model.image, model.text, test.images, test.texts)
+    embedded = embed(test.split, model.image, model.text, test.images, test.texts, workspace.beat)
     if sides := collapsed(*embedded):
         raise TrainingError(
             f"collapse: after training every test {sides} has the same embedding, so that nothing can be retrieved",

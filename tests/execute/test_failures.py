@@ -219,3 +219,16 @@ def test_a_cause_keeps_neither_the_place_of_the_store_nor_half_a_character(toy: 
     (attempts,) = read_attempts(tmp_path / "tables" / "results.jsonl")
     assert attempts.last.cause == "cannot write .harness/work: ~/x \\udcff is full"
     assert attempts.last.date == outcome.provenance["finished"]
+
+
+def test_a_limit_that_is_none_is_refused_and_one_that_is_stands_in_the_command_of_a_cell(
+    invoke: Invoke, toy_registry: Callable[..., Path]
+) -> None:
+    for minutes in ("0", "-1", "inf", "nan"):
+        code, _, err = invoke(*RUN, f"--stalled-after={minutes}")
+        assert code == 2
+        assert f"--stalled-after {minutes}: it takes minutes, more than 0" in err
+    toy_registry(("plain: {}", "plain: {text.fault: raises}"))
+    code, out, _ = invoke(*RUN, "--stalled-after", "90", "--only", "variant=plain", "--json")
+    assert code == 1
+    assert "--stalled-after=90.0" in json.loads(out)["cells"][0]["alone"]

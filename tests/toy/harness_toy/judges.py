@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ class Hits:
         if self.fault == "raises":
             error = LookupError("boom in evaluate")  # this frame and its error hold each other
             raise error
+        if self.fault == "hangs":
+            time.sleep(1e6)
         if self.fault == "exits":
             raise SystemExit(3)
         i2t, t2i = (float(side.hits(self.k).mean()) for side in (ranking.i2t, ranking.t2i))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 import zlib
@@ -136,6 +137,10 @@ class Words(nn.Module):
                 self._killed_later()
             case "killed always":
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "hangs":
+                re.match(
+                    "(a+)+$", 64 * "a" + "b"
+                )  # C code that would take centuries and lets nobody else run
             case "raises":
                 raise ZeroDivisionError("boom in forward")
             case "exits":
