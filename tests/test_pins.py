@@ -1,4 +1,4 @@
-"""No version of a library with a known flaw is allowed: the table of docs/security.md, bounds, and what is installed."""
+"""No version of a library with a known flaw is allowed: the table of docs/security.md, bounds, what is installed."""
 
 from __future__ import annotations
 
