@@ -35,8 +35,8 @@ ABOUT = (
     "resamples one figure of the seven, i2t R@1, and no captions. Figures that an evaluator tells image by image are "
     "resampled as ratios of sums, here the six recalls once more; a method is compared with another on the same drawn "
     "images, here with one whose ranks are twice as far from the first. Before anything is reported, the loop's "
-    "figures of the same drawn images must equal the resampled ones to the bit, and the ratios' intervals those of the recalls "
-    "to six decimals."
+    "figures of the same drawn images must equal the resampled ones to the bit, and the ratios' intervals those of the "
+    "recalls to six decimals."
 )
 
 
