@@ -16,6 +16,7 @@ from harness.protocols import Encoder, Split
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import torch
     from torch import Tensor
 
     from harness.protocols.datasets import Pixels
@@ -28,6 +29,18 @@ def derive(*parts: object) -> int:
     """Return a 63-bit seed from a path of names and numbers, the same on every machine."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def sent(numbers: Ints, device: str | torch.device) -> Tensor:
+    """Copy numbers to a device.
+
+    A GPU is not waited for: that takes memory that stays where it is, and indices that lie where they index.
+    """
+    import torch
+
+    here = torch.from_numpy(numbers)
+    there = torch.device(device)
+    return (here.pin_memory() if there.type == "cuda" else here).to(there, non_blocking=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +135,7 @@ class FeatureInputs:
 
     def batches(self, order: Ints, views: Ints, size: int, seed: int | None) -> Iterator[Tensor]:
         """Yield features; what augmentation there is lies in the views."""
-        import torch
-
-        rows, picked = torch.from_numpy(order), torch.from_numpy(views)
+        rows, picked = (sent(numbers, self.features.device) for numbers in (order, views))
         for start in range(0, len(order), size):
             yield self.features[picked[start : start + size], rows[start : start + size]]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.distributed import ALONE, Team
 from harness.errors import InputError, TrainingError, nearest
-from harness.inputs import ImageInputs, derive
+from harness.inputs import ImageInputs, derive, sent
 from harness.model import Model
 from harness.protocols import Drafting, Mining, Split
 
@@ -82,15 +82,15 @@ class Step:
         numerics: Numerics,
         team: Team = ALONE,
     ) -> None:
-        import torch
-
         self.model, self.texts, self.seed, self.numerics = model, texts, seed, numerics
         self.team = team
         self._doubts: dict[str, Tensor] = {}
-        self.caption_image = torch.from_numpy(split.caption_image)
+        self.caption_image = sent(split.caption_image, texts.device)
         self.embed_image: Callable[[Tensor], Tensor] = lambda batch: images.embed(model.image, batch)
         self.embed_text: Callable[[Tensor], Tensor] = lambda batch: model.text(batch)
         if numerics.compile:
+            import torch
+
             # What earlier runs of this process compiled counts against a limit, beyond which nothing is.
             torch.compiler.reset()
             self.embed_image = torch.compile(self.embed_image, backend=numerics.compile)
@@ -163,8 +163,8 @@ class Step:
 
         random = np.random.default_rng(derive(self.seed, "candidates", name, epoch, step))
         count = min(loss.candidates, len(self.texts))
-        drawn = torch.from_numpy(random.choice(len(self.texts), count, replace=False))
-        candidates = self.texts[drawn.to(self.texts.device)]
+        drawn = sent(random.choice(len(self.texts), count, replace=False), self.texts.device)
+        candidates = self.texts[drawn]
         encoder = self.model.text
         embed = encoder.draft if isinstance(encoder, Drafting) else encoder
         encoder.eval()
@@ -175,7 +175,7 @@ class Step:
                 embedded = torch.cat([self._embedded(embed, part) for part in rows])
         finally:
             encoder.train()
-        chosen: Any = loss.mine(image, groups, embedded, self.caption_image[drawn].to(groups.device))
+        chosen: Any = loss.mine(image, groups, embedded, self.caption_image[drawn])
         must = f"it must return (k,) int64 rows of its {count} candidates"
         if not (isinstance(chosen, torch.Tensor) and chosen.dtype == torch.int64 and chosen.ndim == 1):
             raise TrainingError(f"loss {name!r} mined {chosen!r:.80}; {must}")

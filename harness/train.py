@@ -13,7 +13,7 @@ from harness.closed import solve
 from harness.collapse import stuck
 from harness.errors import Interrupted, TrainingError
 from harness.gradients import norms
-from harness.inputs import derive, draw_epoch
+from harness.inputs import derive, draw_epoch, sent
 from harness.protocols import ClosedFormLoss, Reporting
 from harness.schedule import build_optimizer, idle_globs, rate_factor
 from harness.step import Batch, Step
@@ -105,7 +105,7 @@ class _Training:
         if state.step == 0:
             torch.manual_seed(derive(task.seed, "step", state.epoch))
         first = state.step * self.batch
-        order, last = draw.order[first:], self.steps * self.batch
+        last, device = self.steps * self.batch, task.texts.device
         batches = self.team.batches(
             task.images,
             draw.order[first:last],
@@ -113,8 +113,7 @@ class _Training:
             self.batch,
             derive(task.seed, "pixels", state.epoch),
         )
-        captions = torch.from_numpy(draw.captions[first:])
-        groups = torch.from_numpy(order).to(task.texts.device)
+        captions, groups = sent(draw.captions[first:], device), sent(draw.order[first:], device)
         self.model.root.train()
         for offset, images in enumerate(batches):
             rows = slice(offset * self.batch, min((offset + 1) * self.batch, last - first))

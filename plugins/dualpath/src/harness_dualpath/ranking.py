@@ -145,7 +145,8 @@ class RankingLoss(nn.Module):
         if self.negatives == "hardest":
             return _highest(_cosines(anchor, other), allowed)
         # On the CPU, so that every device draws the same.
-        scores = torch.rand(allowed.shape, device="cpu").to(allowed.device)
+        scores = torch.rand(allowed.shape, device="cpu", pin_memory=allowed.is_cuda)
+        scores = scores.to(allowed.device, non_blocking=True)
         # Pairs that are no anchors come first; they are none only where all are anchors.
         scores[:, len(allowed) :] += 1
         return _highest(scores, allowed)
