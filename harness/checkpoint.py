@@ -15,10 +15,7 @@ from harness.errors import StoreError
 COPIES = 3
 """Checkpoints on disk at most: two, and the one that is being written."""
 _DIGEST = "sha256"
-_UNREADABLE = (
-    *(OSError, RuntimeError, ValueError, EOFError, TypeError, KeyError, AttributeError),
-    pickle.UnpicklingError,
-)
+_UNREADABLE = (OSError, RuntimeError, ValueError, EOFError, TypeError, KeyError, AttributeError)
 
 
 def previous(path: Path) -> Path:
@@ -70,6 +67,9 @@ def read(path: Path) -> dict[str, Any]:
         expected = content.pop(_DIGEST, None)
         if expected is not None and expected != _sha256(content):
             raise ValueError("its checksum does not match")
+    except pickle.UnpicklingError as error:
+        # The library's own text says how to load it all the same, which would run whatever code is in it.
+        raise StoreError("it is damaged, or no checkpoint of the harness") from error
     except _UNREADABLE as error:
         raise StoreError((str(error) or type(error).__name__).splitlines()[0]) from error
     return content

@@ -191,6 +191,7 @@ def test_damage_of_every_kind_is_named_with_what_mends_it(
     mended = found["dataset"]["repair"].partition("else: ")[2]
     assert mended == f"harness data prepare folder --from {source} --as mine"
     assert found["run"]["problem"] == "stands in no manifest"
+    assert found["checkpoint"]["problem"] == "it is damaged, or no checkpoint of the harness"
     for path in [*paths[:-1], extra, work / "checkpoint.pt"]:
         assert str(path) in err
     # Folders of dead processes are gone by now; a file of a cache goes when its shard is written.
