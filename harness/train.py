@@ -212,6 +212,9 @@ class _Training:
 
     def _pause(self, *, finished: bool = False) -> None:
         """Write a checkpoint when one is due, or when a signal asks for the end."""
+        # Of several processes each waits for the first one's answer: for those with a GPU, now and then.
+        if self.team.size > 1 and self.state.step % self.tally.every:
+            return
         signal = int(self.team.agree(self.task.stopping())[0])
         if signal or (not finished and time.monotonic() - self.saved >= CHECKPOINT_SECONDS):
             self.tally.read(self.state.sums)

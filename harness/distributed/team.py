@@ -115,9 +115,10 @@ class Team:
         import torch.distributed as dist
 
         count = int(self.agree(len(rows))[0])
-        told = rows.cpu() if self.lead else torch.empty(count, dtype=torch.int64)
+        # Where they lie: a GPU that is read from is waited for.
+        told = rows.contiguous() if self.lead else torch.empty(count, dtype=torch.int64, device=rows.device)
         dist.broadcast(told, 0)
-        return told.to(rows.device)
+        return told
 
     def same_random(self, device: str) -> None:
         """Take over the state of the first process's random generators, of the CPU and of `device`."""
