@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +13,16 @@ from typing import Any
 
 from harness.bench.contest import Contender, Rounds, contest
 from harness.bench.origin import load_average, origin_of
+from harness.bench.processes import MAIN, Processes
 from harness.bench.render import clock
 from harness.bench.report import Fact, Group, Ratio, Report
+from harness.bench.rounds import spread
 from harness.errors import InputError, RunError
 from harness.store import Store
 
 TOGETHER, ALONE = "cells in one run", "each cell alone"
+IMPORTS, ALL_IMPORTS = "imports of the one run", "imports of each cell alone"
 ONE_BY_ONE, BESIDE = "two cells, one after the other", "two cells side by side"
-MAIN = "from harness.cli import main\nmain()"
 PACKAGES = ("torch", "timm", "gensim")
 Figures = Mapping[str, Any]
 
@@ -55,7 +55,7 @@ def measure(bench: MatrixBench, told: Callable[[str], None]) -> Report:
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         cells = _Cells(bench, Path(folder))
         told(f"{len(cells.labels)} cells of {bench.matrix}: {', '.join(map(_spelled, cells.labels))}")
-        groups = (cells.shared(), cells.beside())
+        groups = (cells.shared(), *cells.beside(told))
     chosen = " ".join(
         [*(f"--dataset {name}" for name in bench.datasets), *(f"--only {o}" for o in bench.only)]
     )
@@ -67,8 +67,9 @@ def measure(bench: MatrixBench, told: Callable[[str], None]) -> Report:
             f"Matrix `{bench.matrix}`, of it {len(cells.labels)} cells ({chosen or 'all'}), each from an empty store. "
             "Together they are one process, in which a run that several need is trained once, and frozen features, "
             "decoded images and vocabularies are computed once; alone, every cell is a process with a store of its "
-            "own. Side by side, two cells that share nothing are two processes with half of the threads each. A cell "
-            "must have the same figures together and alone, or nothing is reported."
+            "own. Imports are processes that import what those imported, in the same order, and do nothing; they are "
+            "timed after them. Side by side are two cells that share no run: two processes with half of the threads "
+            "each. A cell must have the same figures together and alone, or nothing is reported."
         ),
         groups=groups,
         origin=origin_of(bench.workspace, PACKAGES, load),
@@ -78,6 +79,11 @@ def measure(bench: MatrixBench, told: Callable[[str], None]) -> Report:
 class _Cells:
     def __init__(self, bench: MatrixBench, folder: Path) -> None:
         self.bench, self.folder, self.stores = bench, folder, itertools.count()
+        # In a folder of its own: tables of other runs are not touched.
+        self.processes = Processes(folder / "work")
+        self.processes.folder.mkdir()
+        own = {"version": 1, "extends": str(bench.registry.absolute())}
+        (self.processes.folder / "registry.yaml").write_text(json.dumps(own), encoding="utf-8")
         chosen = [*(["--limit", str(bench.limit)] if bench.limit else [])]
         chosen += [word for name in bench.datasets for word in ("--dataset", name)]
         chosen += [word for seed in bench.seeds for word in ("--seed", str(seed))]
@@ -94,49 +100,69 @@ class _Cells:
             )
 
     def shared(self) -> Group:
-        """Run all cells together, and each alone."""
-        group = contest(
-            "shared work",
+        """Run all cells together, and each alone; then import what they imported."""
+        title = "shared work"
+        works = contest(
+            title,
             [
                 Contender(name=TOGETHER, call=self._together, slow=True, weigh=False),
                 Contender(name=ALONE, call=self._alone, slow=True, weigh=False),
             ],
             self.bench,
-            ratios=[Ratio(over=ALONE, under=TOGETHER, least=1.5)],
             check=_same,
         )
-        return replace(group, facts=tuple(self._facts()))
-
-    def beside(self) -> Group:
-        """Run two cells that share no run, one after the other and side by side."""
-        first, second = self._independent()
-        threads = self.bench.workspace.threads
-
-        def one_by_one() -> list[Figures]:
-            return [self._cell(labels, threads) for labels in (first, second)]
-
-        def beside() -> list[Figures]:
-            with ThreadPoolExecutor(2) as pool:
-                half = max(1, threads // 2)
-                return list(pool.map(lambda labels: self._cell(labels, half), (first, second)))
-
-        names = " and ".join(map(_spelled, (first, second)))
-        return contest(
-            f"{names}, {threads} threads in all",
+        imports = contest(
+            title,
             [
-                Contender(name=ONE_BY_ONE, call=one_by_one, slow=True, weigh=False),
-                Contender(name=BESIDE, call=beside, slow=True, weigh=False),
+                Contender(name=IMPORTS, call=self._imports, slow=True, weigh=False),
+                Contender(name=ALL_IMPORTS, call=self._all_imports, slow=True, weigh=False),
             ],
             self.bench,
-            ratios=[Ratio(over=ONE_BY_ONE, under=BESIDE)],
+        )
+        return replace(
+            works,
+            timed=(*works.timed, *imports.timed),
+            ratios=(Ratio(over=ALONE, under=TOGETHER, least=1.5), Ratio(over=ALL_IMPORTS, under=ALONE)),
+            facts=(*self._facts(), *_beyond(works, imports)),
         )
 
-    def _independent(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    def beside(self, told: Callable[[str], None]) -> tuple[Group, ...]:
+        """Run two cells that share no run, one after the other and side by side; where all share one, say so."""
+        pair = self._independent()
+        if pair is None:
+            why = "left out: any two of these cells share a run"
+            told(f"side by side: {why}")
+            return (Group(title="side by side", timed=(), facts=(Fact(name=BESIDE, value=why),)),)
+        threads = self.bench.workspace.threads
+        names = " and ".join(map(_spelled, pair))
+        return (
+            contest(
+                f"{names}, {threads} threads in all",
+                [
+                    Contender(
+                        name=ONE_BY_ONE,
+                        call=lambda: [self._cell(cell, threads) for cell in pair],
+                        slow=True,
+                        weigh=False,
+                    ),
+                    Contender(name=BESIDE, call=lambda: self._beside(pair), slow=True, weigh=False),
+                ],
+                self.bench,
+                ratios=[Ratio(over=ONE_BY_ONE, under=BESIDE)],
+            ),
+        )
+
+    def _beside(self, pair: Sequence[Mapping[str, str]]) -> list[Figures]:
+        half = max(1, self.bench.workspace.threads // 2)
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(lambda labels: self._cell(labels, half), pair))
+
+    def _independent(self) -> tuple[Mapping[str, str], Mapping[str, str]] | None:
         chains = [set(self._chain(cell["fingerprint"])) for cell in self.cells]
         for (a, one), (b, other) in itertools.combinations(enumerate(chains), 2):
             if not one & other:
                 return self.labels[a], self.labels[b]
-        return self.labels[0], self.labels[1]
+        return None
 
     def _chain(self, fingerprint: str) -> list[str]:
         parents = {run["fingerprint"]: run["parent"] for run in self.runs}
@@ -147,42 +173,38 @@ class _Cells:
         return chain
 
     def _together(self) -> Figures:
-        return self._run([*self.chosen, *self.only], self.bench.workspace.threads)
+        arguments = [*self.chosen, *self.only]
+        return self._run(arguments, self.bench.workspace.threads, self._modules("together"))
 
     def _alone(self) -> Figures:
         found: dict[str, Any] = {}
-        for labels in self.labels:
-            found |= self._cell(labels, self.bench.workspace.threads)
+        for place, labels in enumerate(self.labels):
+            found |= self._cell(labels, self.bench.workspace.threads, self._modules(place))
         return found
 
-    def _cell(self, labels: Mapping[str, str], threads: int) -> Figures:
-        only = [word for axis, label in labels.items() for word in ("--only", f"{axis}={label}")]
-        return self._run([*self.chosen, *only], threads)
+    def _imports(self) -> None:
+        self.processes.imported(self._modules("together"))
 
-    def _run(self, arguments: Sequence[str], threads: int) -> Figures:
+    def _all_imports(self) -> None:
+        for place in range(len(self.labels)):
+            self.processes.imported(self._modules(place))
+
+    def _modules(self, of: object) -> Path:
+        return self.folder / f"modules-{of}.json"
+
+    def _cell(self, labels: Mapping[str, str], threads: int, modules: Path | None = None) -> Figures:
+        only = [word for axis, label in labels.items() for word in ("--only", f"{axis}={label}")]
+        return self._run([*self.chosen, *only], threads, modules)
+
+    def _run(self, arguments: Sequence[str], threads: int, modules: Path | None) -> Figures:
         """Run cells into a store of their own; return the figures of each, by fingerprint."""
         home = self.folder / f"home-{next(self.stores)}"
         words = ["run", *arguments, "--threads", str(threads), "--json", "--home", str(home)]
-        cells = self._harness(*words)["cells"]
+        cells = self._harness(*words, modules=modules)["cells"]
         return {cell["fingerprint"]: cell["figures"] for cell in cells}
 
-    def _harness(self, *arguments: str) -> Any:
-        # In a folder of its own: tables of other runs are not touched.
-        folder = self.folder / "work"
-        folder.mkdir(exist_ok=True)
-        own = {"version": 1, "extends": str(self.bench.registry.absolute())}
-        (folder / "registry.yaml").write_text(json.dumps(own), encoding="utf-8")
-        done = subprocess.run(  # noqa: S603 - our own code
-            [sys.executable, "-c", MAIN, *arguments],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            said = " ".join(done.stderr.split())[-500:]
-            raise RunError(f"harness {' '.join(arguments)} ended with {done.returncode}: {said}")
-        return json.loads(done.stdout)
+    def _harness(self, *arguments: str, modules: Path | None = None) -> Any:
+        return json.loads(self.processes.run(MAIN, *arguments, modules=modules))
 
     def _facts(self) -> list[Fact]:
         chains = [self._chain(cell["fingerprint"]) for cell in self.cells]
@@ -194,6 +216,21 @@ class _Cells:
             )
         ]
         return facts + _stored(chains, [run["fingerprint"] for run in self.runs], self.bench.workspace.home)
+
+
+def _beyond(works: Group, imports: Group) -> list[Fact]:
+    """Say how much faster sharing is where nobody pays for imports: a ratio of times without them, round by round."""
+
+    def rest(work: str, of: str) -> list[float]:
+        pairs = zip(works.seconds(work), imports.seconds(of), strict=True)
+        return [whole - imported for whole, imported in pairs]
+
+    together, alone = rest(TOGETHER, IMPORTS), rest(ALONE, ALL_IMPORTS)
+    if min(*together, *alone) <= 0:  # work so short that the machine's noise is larger
+        return []
+    ratio = spread([a / t for a, t in zip(alone, together, strict=True)]).median
+    times = f"{clock(spread(alone).median)} alone, {clock(spread(together).median)} in one run"
+    return [Fact(name="without imports", value=f"{times}: {ratio:.2f} times")]
 
 
 def _stored(chains: Sequence[Sequence[str]], runs: Sequence[str], home: Path) -> list[Fact]:

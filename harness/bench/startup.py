@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from harness.bench.contest import Contender, Rounds, contest
 from harness.bench.origin import load_average, origin_of
+from harness.bench.processes import MAIN, Processes, names_of
 from harness.bench.render import clock
 from harness.bench.report import Fact, Group, Ratio, Report
 from harness.bench.rounds import spread
-from harness.errors import RunError
 from harness.registry import Registry
 
 HEAVY = ("torch", "timm", "gensim", "pandas", "scipy", "matplotlib")
@@ -32,20 +28,7 @@ HELP, EMPTY, BARE, LIST, CACHED, IMPORTS = (
 )
 MATRIX = "cached"
 """Name of the matrix in the registry that is written for it: the one that was asked for, with tables."""
-MAIN = "from harness.cli import main\nmain()"
 EMPTY_PROGRAM = "import typer\napp = typer.Typer()\n@app.command()\ndef main() -> None: ...\napp()"
-TELL = (
-    "import atexit, json, os, sys\n"
-    "atexit.register(lambda: open(os.environ['BENCH_MODULES'], 'w').write(json.dumps(list(sys.modules))))\n"
-)
-IMPORT = (
-    "import importlib, json, os\n"
-    "for name in json.load(open(os.environ['BENCH_MODULES'])):\n"
-    "    try:\n"
-    "        importlib.import_module(name)\n"
-    "    except BaseException:\n"
-    "        pass\n"
-)
 PACKAGES = ("typer", "rich", "click", "pydantic", "torch", "pandas")
 ABOUT = (
     "Processes from start to end. The empty program is a typer application of one command. The cached run is that of a "
@@ -74,7 +57,7 @@ def measure(bench: StartupBench, told: Callable[[str], None]) -> Report:
     """
     load = load_average()
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-        groups = _Processes(bench, Path(folder)).groups(told)
+        groups = _Startup(bench, Path(folder)).groups(told)
     return Report(
         benchmark="startup",
         section="startup",
@@ -85,10 +68,10 @@ def measure(bench: StartupBench, told: Callable[[str], None]) -> Report:
     )
 
 
-class _Processes:
+class _Startup:
     def __init__(self, bench: StartupBench, folder: Path) -> None:
         self.bench, self.folder = bench, folder
-        self.modules = folder / "modules.json"
+        self.modules, self.processes = folder / "modules.json", Processes(folder)
         # One of its own, so that tables are rendered beside it and not into the checkout.
         own = {
             "version": 1,
@@ -115,11 +98,14 @@ class _Processes:
         told(f"training {self.bench.matrix} once")
         run = ["run", "--matrix", MATRIX, "--threads", str(self.bench.workspace.threads)]
         run += ["--home", str(self.folder / "home")]
-        self.run(MAIN, *run)
+        self.processes.run(MAIN, *run)
         self.loaded(*run)  # leaves the names for the process that imports alone
         stored = contest(
             f"all of {self.bench.matrix} is stored",
-            [self._contender(CACHED, MAIN, *run), self._contender(IMPORTS, IMPORT)],
+            [
+                self._contender(CACHED, MAIN, *run),
+                Contender(name=IMPORTS, call=lambda: self.processes.imported(self.modules), weigh=False),
+            ],
             self.bench,
             ratios=[Ratio(over=CACHED, under=IMPORTS)],
         )
@@ -146,29 +132,9 @@ class _Processes:
         ]
 
     def _contender(self, name: str, code: str, *arguments: str) -> Contender:
-        return Contender(name=name, call=lambda: self.run(code, *arguments), weigh=False)
+        return Contender(name=name, call=lambda: self.processes.run(code, *arguments), weigh=False)
 
-    def loaded(self, *arguments: str) -> Sequence[str]:
+    def loaded(self, *arguments: str) -> list[str]:
         """Run a command and return the modules that were loaded at its end, in the order of their import."""
-        self.run(TELL + MAIN, *arguments)
-        names: list[str] = json.loads(self.modules.read_text(encoding="utf-8"))
-        return [name for name in names if name != "__main__"]
-
-    def run(self, code: str, *arguments: str) -> None:
-        """Run Python code in a process of its own.
-
-        Raises:
-            RunError: with the end of what it said, if it fails.
-        """
-        environment: Mapping[str, Any] = {**os.environ, "BENCH_MODULES": str(self.modules)}
-        done = subprocess.run(  # noqa: S603 - our own code
-            [sys.executable, "-c", code, *arguments],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            said = " ".join(done.stderr.split())[-500:]
-            raise RunError(f"{' '.join(arguments) or code!r} ended with {done.returncode}: {said}")
+        self.processes.run(MAIN, *arguments, modules=self.modules)
+        return names_of(self.modules)

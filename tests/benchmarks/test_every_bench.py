@@ -282,14 +282,17 @@ def test_matrix(toy_bench: Invoke, tmp_path: Path) -> None:
     assert "1 cells of 'whole' are chosen" in err
 
 
-def test_cells_that_share_a_run_are_not_put_side_by_side(toy_bench: Invoke, tmp_path: Path) -> None:
+def test_cells_that_share_a_run_are_not_put_side_by_side(
+    toy_bench: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from harness.bench.matrix import BESIDE, MatrixBench, _Cells
     from harness.catalog import Catalog
     from harness.execute import Workspace
 
-    workspace = Workspace(
-        home=tmp_path, data=tmp_path, catalog=Catalog.load(entry_points=[]), device="cpu", threads=1
-    )
+    with monkeypatch.context() as free:
+        free.delenv("HARNESS_PLUGINS", raising=False)
+        catalog = Catalog.load(entry_points=[])
+    workspace = Workspace(home=tmp_path, data=tmp_path, catalog=catalog, device="cpu", threads=1)
     bench = MatrixBench(
         workspace=workspace,
         rounds=1,
