@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import textwrap
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -46,6 +47,21 @@ def plain(text: object) -> str:
 def say(text: object, style: str = "") -> None:
     """Print one message on standard error; no markup is read."""
     log.print(Text(plain(text), style=style), soft_wrap=True)
+
+
+@contextlib.contextmanager
+def busy(text: str) -> Iterator[None]:
+    """Say on a terminal what is being done, at once and until it is; elsewhere nothing."""
+    if not log.is_terminal:
+        yield
+        return
+    from rich.live import Live
+    from rich.spinner import Spinner
+
+    # Unlike a status of rich, it is shown before the next import begins.
+    shown = Spinner("line", text=Text(plain(text)))
+    with Live(shown, console=log, transient=True, refresh_per_second=8, redirect_stdout=False):
+        yield
 
 
 def complain(error: HarnessError) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.console import emit, log, out, plain, say, table
+from harness.cli.console import busy, emit, log, out, plain, say, table
 from harness.cli.device import check_device, check_numerics, device_for
 from harness.cli.figures import duration, size
 from harness.cli.options import (
@@ -68,19 +68,20 @@ def plan(
     check_device(device)
     check_numerics(precision, compiled)
     where = place(home)
-    catalog = load_catalog(strict)
-    made = load_plan(
-        load_registry(registry_file),
-        catalog,
-        where,
-        matrix=matrix,
-        dataset=dataset,
-        only=only,
-        seed=seed,
-        limit=limit,
-        precision=precision,
-        require_all=require_all,
-    )
+    with busy("reading the plugins and the plan ..."):
+        catalog = load_catalog(strict)
+        made = load_plan(
+            load_registry(registry_file),
+            catalog,
+            where,
+            matrix=matrix,
+            dataset=dataset,
+            only=only,
+            seed=seed,
+            limit=limit,
+            precision=precision,
+            require_all=require_all,
+        )
     estimate = None if no_estimate else _estimate(made, catalog, where, device, threads, compiled)
     if as_json:
         emit(plan_json(made, where.home, estimate))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.console import emit
+from harness.cli.console import busy, emit
 from harness.cli.means import Accumulate, Address, Devices, Executor, Means, StalledAfter
 from harness.cli.options import (
     Compile,
@@ -88,19 +88,22 @@ def run(
     )
     means.check()
     where = place(home)
-    registry, catalog = load_registry(registry_file), load_catalog(strict)
-    plan = load_plan(
-        registry,
-        catalog,
-        where,
-        matrix=matrix,
-        dataset=dataset,
-        only=only,
-        seed=seed,
-        limit=limit,
-        precision=precision,
-        require_all=require_all,
-    )
+    with busy("reading the plugins and the plan ..."):
+        registry, catalog = load_registry(registry_file), load_catalog(strict)
+        plan = load_plan(
+            registry,
+            catalog,
+            where,
+            matrix=matrix,
+            dataset=dataset,
+            only=only,
+            seed=seed,
+            limit=limit,
+            precision=precision,
+            require_all=require_all,
+        )
+        if not dry_run:
+            import harness.execute  # noqa: F401 - takes seconds, too
     if dry_run:
         emit(plan_json(plan, where.home)) if as_json else print_plan(plan, where.home)
         return
