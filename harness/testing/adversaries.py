@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from harness.testing import galleries, scorers
 from harness.testing.findings import Attack, Finder
+from harness.testing.settings import ADVICE, UNTOUCHED
 from harness.testing.subject import Subject
 from harness.testing.violation import Violation
 
@@ -109,5 +110,6 @@ ADVERSARIES: Mapping[str, Adversary] = {
         where="tags and files that a gallery need not have",
         attack=galleries.plain_gallery,
     ),
+    "global state": Adversary(summary=UNTOUCHED, where=ADVICE, attack=scorers.global_state),
 }
 """Name -> adversary, in the order in which they attack."""

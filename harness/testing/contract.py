@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from harness.errors import HarnessError
 from harness.specs import Kind
-from harness.testing.state import preserved
+from harness.testing.state import preserved, touched
 from harness.testing.violation import Violation
 
 S = TypeVar("S")
@@ -45,6 +45,12 @@ class Witness:
             found=found,
             where=self.where,
         )
+
+    def untouched(self, steps: Callable[[], Iterator[str]]) -> Iterator[Violation]:
+        """Report global state that steps change, see `touched`."""
+        for each in touched(steps):
+            self.sample = each.sample
+            yield self.violation(f"{each.name} as it was", each.became)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from harness.testing import dataset_checks
 from harness.testing.contract import Check, quiet, run_checks
 from harness.testing.dataset_checks import Subject
 from harness.testing.making import Made, made
+from harness.testing.settings import ADVICE, UNTOUCHED
 from harness.testing.violation import Violation
 
 
@@ -116,8 +117,8 @@ DATASET_CHECKS: Mapping[str, Check[Subject]] = {
         run=dataset_checks.nothing,
     ),
     "global state": Check(
-        summary="random states, default dtype, gradient mode and threads as they were",
-        where="random.seed, np.random.*, torch.manual_seed: draw from a generator of your own",
+        summary=UNTOUCHED,
+        where=ADVICE,
         run=dataset_checks.global_state,
     ),
 }

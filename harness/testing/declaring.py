@@ -29,13 +29,16 @@ HEAVY = (
 )
 """Libraries that a declaration may not load: `harness list` would wait for them."""
 MAY_IMPORT = ("harness.api", "harness.testing")
-"""What a plugin may import of the harness; all else changes without notice."""
+"""What a plugin may import of the harness, with all below; all else changes without notice."""
+PATIENCE = 600
+"""Seconds that a declaration may take to load."""
+_ANSWER = "heavy libraries: "
 _LOADED = """\
 import importlib.metadata, json, sys
 from harness.catalog import Catalog
 before = set(sys.modules)
 Catalog.load(entry_points=importlib.metadata.distribution(sys.argv[1]).entry_points)
-print(json.dumps(sorted({name for name in sys.argv[2:] if name in sys.modules} - before)))
+print("\\n" + sys.argv[2] + json.dumps(sorted({name for name in sys.argv[3:] if name in sys.modules} - before)))
 """
 
 
@@ -62,7 +65,10 @@ def check_plugin(plugin: str, distribution: str, problem: str = "") -> Iterator[
         yield violation("loading", "", "a plugin that loads", problem, where)
         return
     loaded = _loaded(distribution)
-    if loaded:
+    if isinstance(loaded, str):
+        where = "what runs when the module of its entry point is imported, and what it registers for the exit"
+        yield violation("loading", "in a process of its own", "a plugin that loads", loaded, where)
+    elif loaded:
         where = "imports at the top of the module of hooks and of what it imports: name a 'target' instead"
         yield violation("light", "", "declarations that load no heavy library", ", ".join(loaded), where)
     for place, module in _foreign(plugin, distribution):
@@ -75,17 +81,26 @@ def check_plugin(plugin: str, distribution: str, problem: str = "") -> Iterator[
         )
 
 
-def _loaded(distribution: str) -> list[str]:
-    """Return the heavy libraries that a fresh process loads with the declarations."""
-    done = subprocess.run(  # noqa: S603 - this interpreter, on our own text
-        [sys.executable, "-c", _LOADED, distribution, *HEAVY],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=600,
-    )
-    found: list[str] = json.loads(done.stdout.splitlines()[-1])
+def _loaded(distribution: str) -> list[str] | str:
+    """Return the heavy libraries that a fresh process loads with the declarations, or what it died of."""
+    try:
+        done = subprocess.run(  # noqa: S603 - this interpreter, on our own text
+            [sys.executable, "-c", _LOADED, distribution, _ANSWER, *HEAVY],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no end after {PATIENCE} seconds"
+    # Whatever a plugin prints itself, before or after.
+    answers = [line for line in done.stdout.splitlines() if line.startswith(_ANSWER)]
+    if done.returncode or not answers:
+        told = (done.stderr.strip().splitlines() or ["nothing on standard error"])[-1]
+        return f"exit code {done.returncode}: {told}"
+    found: list[str] = json.loads(answers[-1].removeprefix(_ANSWER))
     return found
 
 
@@ -95,15 +110,18 @@ def _foreign(plugin: str, distribution: str) -> Iterator[tuple[str, str]]:
         if point.group == ENTRY_POINT_GROUP and point.name == plugin:
             for path in _sources(point.module):
                 for line, module in sorted(_imports(_parsed(path))):
-                    inside = module == "harness" or module.startswith("harness.")
-                    if inside and not module.startswith(MAY_IMPORT):
+                    if _within(module, "harness") and not any(_within(module, part) for part in MAY_IMPORT):
                         yield f"{path}:{line}", module
+
+
+def _within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
 
 
 def _parsed(path: Path) -> ast.AST:
     try:
         return ast.parse(path.read_bytes())
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return ast.Module(body=[], type_ignores=[])  # whoever imports it says so
 
 

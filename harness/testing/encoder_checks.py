@@ -11,8 +11,6 @@ from harness.protocols import Drafting, Informing
 from harness.testing.contract import Witness
 from harness.testing.making import Made
 from harness.testing.samples import CAPTIONS, ODD_CAPTIONS, images, odd_images
-from harness.testing.state import touched
-from harness.testing.stored import round_trip
 from harness.testing.violation import Violation
 
 if TYPE_CHECKING:
@@ -226,47 +224,6 @@ def gradient(subject: Subject, see: Witness) -> Iterator[Violation]:
     see.sample = f"{len(output)} {subject.modality}s in training mode"
     if not any(parameter.grad is not None and parameter.grad.any() for parameter in trained):
         yield see.violation("a gradient to some of its parameters", "none")
-
-
-def state(subject: Subject, see: Witness) -> Iterator[Violation]:
-    """Store it, and load it into another one."""
-    import torch
-
-    encoder = subject.fresh(training=True)
-    # Moves the statistics of batch normalisation.
-    embed(encoder, subject.prepared(encoder, training=True))
-    other = subject.fresh(training=False, seed=7)
-    fault = round_trip(encoder, other)
-    if fault:
-        yield see.violation("a state that can be stored and loaded", fault)
-        return
-    encoder.eval()
-    other.eval()
-    prepared = subject.prepared(encoder, training=False)
-    left, right = embed(encoder, prepared), embed(other, subject.prepared(other, training=False))
-    for row, (one, two) in enumerate(zip(left, right, strict=True)):
-        if not torch.equal(one, two):
-            see.sample = subject.raws()[row][0]
-            yield see.violation(
-                "its embedding, as of the encoder whose state was stored",
-                f"one {(one - two).norm():.3g} away from it",
-            )
-            return
-
-
-def global_state(subject: Subject, see: Witness) -> Iterator[Violation]:
-    """Watch what it changes beside itself."""
-    import torch
-
-    def use() -> None:
-        encoder = subject.fresh(training=True, seed=int(torch.randint(2**31, ())))
-        output = embed(encoder, subject.prepared(encoder, training=True, seed=None), seed=None)
-        if output.requires_grad:
-            output.sum().backward()  # type: ignore[no-untyped-call]
-        embed(encoder.eval(), subject.prepared(encoder, training=False, seed=None), seed=None)
-
-    for name, became in touched(use):
-        yield see.violation(f"{name} as it was", became)
 
 
 def _odd(subject: Subject, see: Witness) -> Iterator[Violation]:

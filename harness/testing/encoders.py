@@ -9,11 +9,12 @@ from harness.catalog import Catalog
 from harness.errors import InputError
 from harness.protocols import Encoder
 from harness.specs import EncoderSpec
-from harness.testing import encoder_checks, frozen
+from harness.testing import encoder_checks, encoder_effects, frozen
 from harness.testing.contract import Check, run_checks
 from harness.testing.encoder_checks import Subject
 from harness.testing.making import made
 from harness.testing.samples import CAPTIONS, features, remember
+from harness.testing.settings import ADVICE, UNTOUCHED
 from harness.testing.violation import Violation
 
 
@@ -98,7 +99,7 @@ ENCODER_CHECKS: Mapping[str, Check[Subject]] = {
     "state": Check(
         summary="the same embeddings after its state was stored and loaded",
         where="tables and vocabularies that are drawn and no buffers: register_buffer keeps them",
-        run=encoder_checks.state,
+        run=encoder_effects.state,
     ),
     "frozen part": Check(
         summary="a cached frozen part and the head make what the encoder makes",
@@ -106,9 +107,9 @@ ENCODER_CHECKS: Mapping[str, Check[Subject]] = {
         run=frozen.frozen_part,
     ),
     "global state": Check(
-        summary="seeds, default dtype, gradient mode and threads as they were",
-        where="manual_seed, set_default_dtype, set_grad_enabled, set_num_threads, numpy's and Python's random",
-        run=encoder_checks.global_state,
+        summary=UNTOUCHED,
+        where=ADVICE,
+        run=encoder_effects.global_state,
     ),
 }
 """Name -> check, in the order in which they are run."""

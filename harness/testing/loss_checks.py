@@ -12,7 +12,6 @@ from harness.testing.contract import Witness
 from harness.testing.making import Made
 from harness.testing.pairs import Pairs, ask, mine, mines, odd, ordinary, plant_pairs
 from harness.testing.placing import devices, foreign
-from harness.testing.state import touched
 from harness.testing.stored import round_trip
 from harness.testing.violation import Violation
 
@@ -159,12 +158,19 @@ def numbers(subject: Subject, see: Witness) -> Iterator[Violation]:
 def global_state(subject: Subject, see: Witness) -> Iterator[Violation]:
     """Watch what it changes beside itself."""
 
-    def use() -> None:
+    def steps() -> Iterator[str]:
+        yield "made anew"
         loss = subject.fresh(seed=int(_drawn()))
-        ask(loss, subject.pairs("random"), seed=int(_drawn())).backward()  # type: ignore[no-untyped-call]
+        pairs = subject.pairs("random")
+        yield f"{len(pairs.group)} random pairs"
+        value = ask(loss, pairs, seed=int(_drawn()))
+        yield f"the gradient of {len(pairs.group)} random pairs"
+        value.backward()  # type: ignore[no-untyped-call]
+        if isinstance(loss, Reporting):
+            yield f"figures() of {len(pairs.group)} random pairs"
+            loss.figures()
 
-    for name, became in touched(use):
-        yield see.violation(f"{name} as it was", became)
+    yield from see.untouched(steps)
 
 
 def inputs(subject: Subject, see: Witness) -> Iterator[Violation]:

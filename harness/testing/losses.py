@@ -12,6 +12,7 @@ from harness.testing.contract import Check, run_checks
 from harness.testing.loss_checks import Subject
 from harness.testing.making import made
 from harness.testing.samples import CAPTIONS, features, remember
+from harness.testing.settings import ADVICE, UNTOUCHED
 from harness.testing.violation import Violation
 
 
@@ -82,8 +83,8 @@ LOSS_CHECKS: Mapping[str, Check[Subject]] = {
         run=loss_checks.numbers,
     ),
     "global state": Check(
-        summary="seeds, default dtype, gradient mode and threads as they were",
-        where="manual_seed, set_default_dtype, set_grad_enabled, set_num_threads, numpy's and Python's random",
+        summary=UNTOUCHED,
+        where=ADVICE,
         run=loss_checks.global_state,
     ),
     "inputs": Check(

@@ -9,6 +9,7 @@ from harness.ranking import rank
 from harness.testing.findings import Finder
 from harness.testing.planting import Planted, collapsed, plant, plant_near, random_levels
 from harness.testing.scales import matches
+from harness.testing.state import touched
 from harness.testing.subject import Answer, Subject, means
 from harness.testing.violation import Violation
 
@@ -116,6 +117,22 @@ def nan(subject: Subject, find: Finder) -> Iterator[Violation]:
                 if found:
                     yield from found
                     break
+
+
+def global_state(subject: Subject, find: Finder) -> Iterator[Violation]:
+    """Watch what it changes beside its figures."""
+
+    def steps() -> Iterator[str]:
+        for sample, levels in (
+            ("a perfect scorer", subject.perfect()),
+            ("a random scorer", random_levels(subject.split, seed=0)),
+        ):
+            planted = plant(subject.split, levels)
+            yield sample
+            subject.ask(planted)
+
+    for each in touched(steps):
+        yield find.violation(each.sample, f"{each.name} as it was", each.became)
 
 
 def float16(subject: Subject, find: Finder) -> Iterator[Violation]:

@@ -227,6 +227,14 @@ class ShareOfRight(Honest):
         return {"share": figures["t2i.recall@5"]}
 
 
+class DrawsTies(Honest):
+    """Draws from numpy's global random state, which nobody seeds."""
+
+    def check(self, ranking):
+        super().check(ranking)
+        np.random.rand()
+
+
 class Tagged(Honest):
     """Reads a tag that other galleries lack."""
 
@@ -312,6 +320,7 @@ CASES = [
     ("another order", ByPosition, SHARE, "share", "as with the images in another order", ""),
     ("another order", FirstHalf, SHARE, "share", "as with the images in another order", ""),
     ("another order", Remembers, SHARE, "share", "as the first time that it was asked", ""),
+    ("global state", DrawsTies, None, "a perfect scorer", "numpy's random state as it was", "drawn from"),
     ("plain gallery", Tagged, TAGGED, "", "figures, or a ScoreError", "KeyError: 'kind'"),
 ]
 

@@ -201,7 +201,7 @@ CASES = [
     ("passport", Paths, "two copies of its folder", "one passport", ""),
     ("passport", Opens, "", "no error", "pickle"),
     ("empty folder", Careless, "an empty folder", "a DataError", "0 records"),
-    ("global state", Seeds, "", "Python's random state", "drawn from or seeded"),
+    ("global state", Seeds, "annotations()", "Python's random state", "drawn from or seeded"),
 ]
 
 

@@ -262,8 +262,8 @@ CASES = [
     ("frozen part", image(OneKey), "two seeds", "another 'key'", "the same"),
     ("frozen part", image(AnotherFeature), "an image of 80 x 60", "what the encoder makes", "away from it"),
     ("frozen part", image(Keyless), "frozen_part(('*',))", "'key'", "''"),
-    ("global state", Seeds, "", "torch's random state", "seeded"),
-    ("global state", StartsAtRandom, "", "Python's random state", "drawn from"),
+    ("global state", Seeds, "prepare() of 5 texts in training mode", "torch's random state", "seeded"),
+    ("global state", StartsAtRandom, "5 texts in training mode", "Python's random state", "drawn from"),
 ]
 
 

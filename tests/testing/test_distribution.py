@@ -20,9 +20,9 @@ import math
 import numpy
 
 import harness.store
+import harness.testing.samples
 from harness import ranking
 from harness.api import LossSpec, hookimpl
-
 
 @hookimpl
 def harness_losses():
@@ -38,6 +38,9 @@ from torch.nn import functional
 
 
 class Fine(nn.Module):
+    def never(self):
+        from harness.apiary import bees  # no part of harness.api, though its name begins alike
+
     def forward(self, image, text, group):
         return 1 - functional.cosine_similarity(image, text).mean()
 
@@ -45,6 +48,20 @@ class Fine(nn.Module):
 class Repels(Fine):
     def forward(self, image, text, group):
         return -super().forward(image, text, group)
+"""
+DIES = """\
+import os, sys
+
+if sys.argv[0] == "-c":
+    os.write(2, b"no display here\\n")
+    os._exit(3)
+
+from harness.api import hookimpl
+
+
+@hookimpl
+def harness_losses():
+    return []
 """
 TEST = """\
 import pytest
@@ -63,6 +80,7 @@ def mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, point, files in (
         ("acme_mixed", "acme_mixed.hooks", {"hooks": HOOKS, "losses": LOSSES, "__init__": ""}),
         ("acme_raises", "acme_raises", {"__init__": "raise RuntimeError('boom')"}),
+        ("acme_dies", "acme_dies", {"__init__": DIES}),
     ):
         package, info = site / name, site / f"{name}-1.0.dist-info"
         package.mkdir(parents=True)
@@ -91,6 +109,7 @@ def test_all_that_a_distribution_brings_is_checked(mixed: Path) -> None:
         ("plugin", "mixed", "light", ""),
         ("plugin", "mixed", "api", "harness.store"),
         ("plugin", "mixed", "api", "harness.ranking"),
+        ("plugin", "mixed", "api", "harness.apiary"),
         *(("loss", "acme-repels", "agreement", f"8 pairs of seed {seed}") for seed in range(3)),
         ("loss", "acme-absent", "build", ""),
     }
@@ -104,11 +123,17 @@ def test_a_plugin_that_was_left_out_is_a_violation(mixed: Path) -> None:
         contracts_of("acme-mixt")
 
 
+def test_one_that_dies_in_a_process_of_its_own_is_told(mixed: Path) -> None:
+    (violation,) = check_distribution("acme-dies")
+    assert (violation.check, violation.sample) == ("loading", "in a process of its own")
+    assert violation.found == "exit code 3: no display here"
+
+
 def test_the_command_prints_a_table_and_exits_with_1(mixed: Path, tmp_path: Path) -> None:
     done = run(tmp_path, "harness.cli", "plugin", "check", "acme-mixed", "--json")
     assert done.returncode == 1, done.stderr
     told = json.loads(done.stdout)
-    assert told["violations"] == 7
+    assert told["violations"] == 8
     results: dict[str, list[Any]] = {c["name"]: c["violations"] for c in told["components"]}
     assert results["acme-fine"] == []
     assert results["acme-absent"][0]["where"] == "the LossSpec of 'acme-absent', and acme_mixed.losses:Absent"
