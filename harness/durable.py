@@ -37,7 +37,7 @@ def durable(path: Path) -> Iterator[IO[bytes]]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     size = 0
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
         clear_left(path)
         reach(f"before {path.name}")
         with _claimed(temporary) as file:
@@ -91,6 +91,19 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def make_folders(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, and bring their names to disk: all in it is lost with them.
+
+    Raises:
+        OSError: if one cannot be made.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in reversed(missing):
+        with contextlib.suppress(PermissionError):  # of a folder that one may write into and not read
+            sync_folder(made.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to disk: a rename is durable only then."""
     handle = os.open(folder, os.O_RDONLY)
@@ -136,7 +149,7 @@ def hold(home: Path, name: str, waiting: Waiting | None = None) -> Iterator[None
     path = home / "locks" / f"{name}.lock"
     owner = path.with_suffix(".owner")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
     except OSError as error:
         raise unwritable(path.parent, error) from error
     lock = filelock.FileLock(path)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.durable import Waiting, durable, hold, reach, sync_folder, unwritable
+from harness.durable import Waiting, durable, hold, make_folders, reach, sync_folder, unwritable
 from harness.errors import Interrupted, StoreError
 from harness.manifest import MANIFEST, SCHEMA, checked, damage, listed, refuse_newer, seal, write_json
 from harness.queries import FILE as QUERIES
@@ -152,7 +152,8 @@ class Store:
         temporary = self.runs / f".{result.fingerprint}.{os.getpid()}"
         try:
             reach("before run")
-            temporary.mkdir(parents=True)
+            make_folders(self.runs)
+            temporary.mkdir()
             write(temporary)
             write_json(temporary / "spec.json", result.spec)
             write_json(temporary / "result.json", dataclasses.asdict(result))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.data.images import ImageError
 from harness.data.manifest import MANIFEST, RECORDS
-from harness.durable import sync_folder
+from harness.durable import make_folders, sync_folder
 from harness.errors import DataError, StoreError
 from harness.specs import valid_name
 
@@ -107,7 +107,7 @@ def locked(root: Path, name: str) -> Iterator[None]:
 
     check_name(name)
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make_folders(root)
         with filelock.FileLock(root / _LOCK.format(name=name), timeout=0):
             folder, previous = root / name, root / _PREVIOUS.format(name=name)
             if previous.exists() and not folder.exists():

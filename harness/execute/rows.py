@@ -45,7 +45,6 @@ def publish_rows(
         folder: the leaderboards; ``results.jsonl`` in it is their source.
     """
     done = [outcome for outcome in outcomes if outcome.result is not None]
-    folder.mkdir(parents=True, exist_ok=True)
     recipe = recipes(runs)
     failed = [attempt_of(outcome, recipe, home) for outcome in outcomes if outcome.status == "failed"]
     rows = merge_attempts(folder / ROWS, [row_of(outcome, recipe) for outcome in done], failed)

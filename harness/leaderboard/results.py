@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.durable import durable
+from harness.durable import durable, make_folders
 from harness.errors import InputError, StoreError
 from harness.leaderboard import attempts, rows
 from harness.leaderboard.attempts import Attempts
@@ -98,7 +98,7 @@ def _merge(path: Path, change: Callable[[_Lines], _Lines]) -> tuple[Row, ...]:
     import filelock
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
         with filelock.FileLock(path.with_name(f".{path.name}.lock")):
             merged = change(_read(path))
             ordered = {key: merged[key] for key in sorted(merged)}
