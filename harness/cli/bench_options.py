@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli.completion import complete_profile
 from harness.cli.console import emit, out, plain, say, table
 from harness.cli.device import check_device, find_device
 from harness.cli.options import load_catalog, load_registry, place
@@ -30,7 +31,12 @@ Source = Annotated[
     typer.Option("--from", help="Measure nothing; show what --json printed earlier.", show_default=False),
 ]
 Profile = Annotated[
-    str, typer.Option("--profile", help="A profile of registry.yaml; `none` measures the paper's sizes.")
+    str,
+    typer.Option(
+        "--profile",
+        help="A profile of registry.yaml; `none` measures the paper's sizes.",
+        autocompletion=complete_profile,
+    ),
 ]
 Write = Annotated[bool, typer.Option("--write", help="Write the section of docs/performance.md.")]
 

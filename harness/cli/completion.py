@@ -43,6 +43,30 @@ def _tables(ctx: typer.Context) -> Iterator[str]:
             yield page.stem
 
 
+def _cells(ctx: typer.Context) -> Iterator[str]:
+    """Yield axis=label of the matrix that was named, or that the command takes by itself."""
+    from harness.cli.options import registry_path
+    from harness.registry import Registry
+
+    matrices = Registry.load(registry_path(ctx.params.get("registry_file"))).matrices
+    for axis, labels in matrices[ctx.params["matrix"]].axes.items():
+        yield from (f"{axis}={label}" for label in labels)
+
+
+def _distributions(ctx: typer.Context) -> Iterator[str]:
+    import importlib.metadata
+
+    from harness.hookspecs import ENTRY_POINT_GROUP
+
+    for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        if point.dist is not None:
+            yield point.dist.name
+
+
+def _of(*words: str) -> Names:
+    return lambda ctx: words
+
+
 def _completing(*sources: Names) -> Complete:
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
         found: dict[str, None] = {}
@@ -50,7 +74,7 @@ def _completing(*sources: Names) -> Complete:
             # A shell that completes has no place for a message: the command itself tells what is broken.
             try:
                 found |= {name: None for name in names(ctx) if name.startswith(incomplete)}
-            except Exception:  # noqa: S112
+            except Exception:  # noqa: S112 - whatever is broken costs the completion alone
                 continue
         return list(found)
 
@@ -60,6 +84,11 @@ def _completing(*sources: Names) -> Complete:
 complete_matrix = _completing(_entries("matrices"))
 complete_dataset = _completing(_entries("datasets"), _prepared)
 complete_listed = _completing(_entries("datasets"))
+complete_cell = _completing(_cells)
+complete_profile = _completing(_entries("profiles"), _of("none"))
+complete_kind = _completing(_of("loss", "encoder", "dataset", "evaluator"))
+complete_modality = _completing(_of("image", "text"))
+complete_distribution = _completing(_distributions)
 complete_prepared = _completing(_prepared)
 complete_encoder = _completing(_entries("encoders"))
 complete_evaluator = _completing(_entries("evaluators"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.completion import complete_dataset, complete_matrix
+from harness.cli.completion import complete_cell, complete_dataset, complete_matrix
 from harness.cli.console import say
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ Only = Annotated[
         "--only",
         help="Keep the cells with axis=label, as in variant=full; may be repeated.",
         show_default=False,
+        autocompletion=complete_cell,
     ),
 ]
 Seed = Annotated[

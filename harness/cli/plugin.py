@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli.completion import complete_distribution, complete_kind, complete_modality
 from harness.cli.console import emit, log, out, plain, say, table
 from harness.cli.options import Json, Strict, load_catalog
 
@@ -32,11 +33,23 @@ app = typer.Typer(help="Begin a plugin, and check one.", no_args_is_help=True)
 def new(
     name: Annotated[str, typer.Argument(help="Name of the plugin and its component, such as my-loss.")],
     kind: Annotated[
-        str, typer.Option("--kind", "-k", help="loss, encoder, dataset or evaluator.", show_default=False)
+        str,
+        typer.Option(
+            "--kind",
+            "-k",
+            help="loss, encoder, dataset or evaluator.",
+            show_default=False,
+            autocompletion=complete_kind,
+        ),
     ],
     modality: Annotated[
         str | None,
-        typer.Option("--modality", help="Of an encoder: image (the default) or text.", show_default=False),
+        typer.Option(
+            "--modality",
+            help="Of an encoder: image (the default) or text.",
+            show_default=False,
+            autocompletion=complete_modality,
+        ),
     ] = None,
     to: Annotated[
         Path | None,
@@ -77,7 +90,11 @@ def new(
 def check(
     distribution: Annotated[
         str,
-        typer.Argument(metavar="DIST", help="An installed distribution, such as retrieval-harness-recall."),
+        typer.Argument(
+            metavar="DIST",
+            help="An installed distribution, such as retrieval-harness-recall.",
+            autocompletion=complete_distribution,
+        ),
     ],
     as_json: Json = False,
     strict: Strict = False,

@@ -112,6 +112,15 @@ def test_names_are_completed(complete: Complete, mine: Path, tmp_path: Path) -> 
     assert complete("rescore", "--evaluator", "r") == ["recall", "raising"]
     assert complete("data", "prepare", "l") == ["listed"]
     assert complete("data", "verify", "p") == ["photos"]
+    assert complete("plan", "--registry", str(mine), "--matrix", "mine", "--only", "variant=") == [
+        "variant=theirs",
+        "variant=mine",
+    ]
+    assert complete("plan", "--matrix", "absent", "--only", "v") == []
+    assert complete("bench", "train", "--profile", "n") == ["none"]
+    assert complete("plugin", "new", "x", "--kind", "e") == ["encoder", "evaluator"]
+    assert complete("plugin", "new", "x", "--modality", "") == ["image", "text"]
+    assert complete("plugin", "check", "retrieval-harness-rec") == ["retrieval-harness-recall"]
 
 
 def test_a_broken_registry_completes_nothing_and_says_nothing(complete: Complete, mine: Path) -> None:
