@@ -81,20 +81,20 @@ def _about(bench: TrainBench, batch: int, scale: str, name: str) -> str:
     return (
         f"An epoch over {bench.images:,} generated photographs out of the decoded cache, {name}, {scale}, batches of "
         f"{min(batch, bench.images)}, precision {bench.numerics.precision}{compiled}; the classifier has "
-        f"{bench.classes:,} classes. Whole steps read, crop and copy the images, run both paths, mine what the losses "
-        "ask for, and update the weights. The bare image encoder runs forward and backward on one batch that is on the "
+        f"{bench.classes:,} classes. Whole steps are those of a run, by the same code: they read, crop and copy the "
+        "images, run both paths, mine what the losses ask for, look at the gradients, update the weights, and sum up "
+        "their figures. The bare image encoder runs forward and backward on one batch that is on the "
         "device already, as often as the epoch has batches. Weights are random, which changes no time."
     )
 
 
 def _group(bench: TrainBench, trainer: Trainer) -> Group:
-    ready = [next(iter(trainer.batches())).images]
-    steps = len(trainer.photo.split.records) // trainer.size
+    ready = next(iter(trainer.batches())).images
 
     def bare() -> None:
         trainer.model.root.train()
-        for _ in range(steps):
-            _pass(trainer, ready[0])
+        for size in trainer.sizes:
+            _pass(trainer, ready[:size])
 
     def read() -> None:
         for _ in trainer.batches():
@@ -114,9 +114,9 @@ def _group(bench: TrainBench, trainer: Trainer) -> Group:
             Ratio(over=BARE, under=WHOLE, least=REACH if cuda else None),
             Ratio(over=INPUT, under=WHOLE),
         ],
-        facts=lambda found: [Fact(name="loss of the last step", value=f"{found[WHOLE]:.3f}")],
+        facts=lambda found: [Fact(name="mean loss of the last epoch", value=f"{found[WHOLE]:.3f}")],
         unit="images",
-        amount=steps * trainer.size,
+        amount=sum(trainer.sizes),
     )
 
 

@@ -10,20 +10,30 @@ from typing import TYPE_CHECKING, Any
 from harness.bench.components import check_profile, part_of
 from harness.bench.photographs import Photographs
 from harness.build import build
+from harness.collapse import Look
 from harness.decoded import load_decoded, stored_size
 from harness.errors import InputError, nearest
 from harness.execute.assemble import placed
 from harness.execute.outcome import Workspace
 from harness.features import load_features
-from harness.inputs import FeatureInputs, ImageInputs, PixelInputs, derive, draw_epoch, prepare_captions
+from harness.inputs import (
+    FeatureInputs,
+    ImageInputs,
+    PixelInputs,
+    derive,
+    draw_epoch,
+    prepare_captions,
+    sent,
+)
 from harness.model import Model
 from harness.protocols import CachedEncoder, FrozenPart, Split
 from harness.registry import Registry, Stage
-from harness.schedule import build_optimizer
-from harness.step import Batch, Numerics, Step
+from harness.step import Batch, Numerics
+from harness.task import State, Task
+from harness.train import _Training
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 CAPTIONS, WORDS, LENGTH = 5, 500, 12
 """Captions of an image, different words in all, and words of a caption."""
@@ -166,49 +176,72 @@ class Photo:
         return Trainer(self, images, numerics or Numerics())
 
 
+class _Steps(_Training):
+    """The training of runs without what surrounds its steps: val, checkpoints, signals."""
+
+    def _pause(self, *, finished: bool = False) -> None:
+        pass
+
+    def _close_epoch(self) -> None:
+        pass
+
+
 class Trainer:
-    """Steps of a stage, as `harness.train` takes them, without val, checkpoints and messages."""
+    """An epoch of a stage: the very loop and step of `harness.train`, the figures that a run reports among it.
+
+    Attributes:
+        sizes: images of each batch of an epoch.
+    """
 
     def __init__(self, photo: Photo, images: ImageInputs, numerics: Numerics) -> None:
-        self.photo, self.images, self.numerics = photo, images, numerics
-        self.model, self.stage = photo.model, photo.stage
-        self.model.freeze(self.stage.freeze)
-        self.optimizer = build_optimizer(self.model.root, self.stage)
-        self.step = Step(self.model, images, photo.split, photo.texts, seed=0, numerics=numerics)
-        self.size = min(self.stage.batch, len(photo.split.records))
+        self.photo, self.images, self.numerics, self.model = photo, images, numerics, photo.model
+        task = Task(
+            model=photo.model,
+            split=photo.split,
+            images=images,
+            texts=photo.texts,
+            stage=photo.stage,
+            seed=0,
+            unsaved=(),
+            validate=_no_val,
+            checkpoint=photo.home / "none",
+            progress=lambda phase, done, total, note: None,
+            stopping=lambda: 0,
+            note=lambda line: None,
+            numerics=numerics,
+        )
+        self.training = _Steps(task)
+        self.optimizer, self.step, self.size = (
+            self.training.optimizer,
+            self.training.step,
+            self.training.batch,
+        )
+        last = min(self.training.steps * self.size, len(photo.split.records))
+        self.sizes = tuple(min(self.size, last - start) for start in range(0, last, self.size))
 
     def batches(self) -> Iterator[Batch]:
-        """Yield the batches of an epoch."""
-        import torch
-
+        """Yield the batches of the epoch."""
+        device, last = self.photo.texts.device, sum(self.sizes)
         draw = draw_epoch(self.photo.split, views=self.images.views, seed=0, epoch=1)
-        last = len(draw.order) // self.size * self.size
-        captions, groups = torch.from_numpy(draw.captions), torch.from_numpy(draw.order)
         inputs = self.images.batches(draw.order[:last], draw.views[:last], self.size, derive(0, "pixels", 1))
+        captions, groups = sent(draw.captions, device), sent(draw.order, device)
         for place, images in enumerate(inputs):
-            rows = slice(place * self.size, (place + 1) * self.size)
-            texts = self.photo.texts[captions[rows].to(self.photo.texts.device)]
-            yield Batch(images=images, texts=texts, groups=groups[rows].to(texts.device))
+            rows = slice(place * self.size, min((place + 1) * self.size, last))
+            yield Batch(images=images, texts=self.photo.texts[captions[rows]], groups=groups[rows])
 
-    def train(self, batch: Batch) -> Tensor:
-        """Take one step and return the loss, which nobody has read back yet."""
-        import torch
-
-        self.optimizer.zero_grad(set_to_none=True)
-        terms = self.step.terms(batch, 1, 0)
-        total = torch.stack([self.model.weights[name] * term for name, term in terms.items()]).sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        return total.detach()
+    def train(self, batch: Batch) -> None:
+        """Take one step."""
+        self.training._step(batch)
 
     def epoch(self) -> float:
-        """Take all steps of an epoch and return the last loss."""
-        self.model.root.train()
-        losses = [self.train(batch) for batch in self.batches()]
-        return float(losses[-1])
+        """Take all steps of the epoch and return the mean of their losses."""
+        state = State()
+        self.training.state = state
+        self.training._epoch()
+        return state.sums["loss"] / state.step
 
     def image_epoch(self) -> None:
-        """Take the image path alone over an epoch: forward, and backward from a given gradient."""
+        """Take the image path alone over the epoch: forward, and backward from a given gradient."""
         import torch
 
         self.model.root.train()
@@ -216,3 +249,7 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             embedded = self.step.embed_image(batch.images)
             embedded.backward(torch.ones_like(embedded))  # type: ignore[no-untyped-call]
+
+
+def _no_val() -> Look:
+    raise AssertionError("a benchmark looks at no val")

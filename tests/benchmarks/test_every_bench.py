@@ -165,6 +165,59 @@ def test_stage1(bench: Invoke, tmp_path: Path) -> None:
     assert "3 epochs over 2 cached views" in group["facts"][0]["name"]
 
 
+@pytest.mark.parametrize("stage", ["one", "two"])
+def test_train(bench: Invoke, tmp_path: Path, stage: str) -> None:
+    sizes = ("--profile", "none", "--images", "7", "--classes", "20", "--stage", stage, "--device", "cpu")
+    report = reported(bench, tmp_path, "train", *QUICK, *sizes)
+    (group,) = report["groups"]
+    assert names(group) == {"whole steps", "bare image encoder", "reading batches"}
+    assert (group["amount"], group["unit"]) == (7, "images")
+    assert float(group["facts"][0]["value"]) > 0
+
+
+def test_steps_that_are_timed_are_those_of_a_run(bench: Invoke, tmp_path: Path) -> None:
+    from harness.bench.training import Photo, Recipe
+    from harness.catalog import Catalog
+    from harness.collapse import Look
+    from harness.execute import Workspace
+    from harness.registry import Registry
+    from harness.step import Numerics
+    from harness.task import Task
+    from harness.train import train
+
+    workspace = Workspace(home=tmp_path, data=tmp_path, catalog=Catalog.load(), device="cpu", threads=1)
+    recipe = Recipe(registry=Registry.load(Path("registry.yaml")), experiment="dual-path", profile=None)
+    stage = recipe.stage("two").model_copy(update={"epochs": 1})
+
+    def photo(name: str) -> Photo:
+        (tmp_path / name).mkdir()
+        return Photo(recipe, stage, workspace, tmp_path / name, 7, None)
+
+    timed, ran = photo("timed"), photo("ran")
+    mean = timed.trainer(timed.pixels()).epoch()
+    task = Task(
+        model=ran.model,
+        split=ran.split,
+        images=ran.pixels(),
+        texts=ran.texts,
+        stage=stage,
+        seed=0,
+        unsaved=(),
+        validate=lambda: Look(rsum=1.0),
+        checkpoint=tmp_path / "checkpoint",
+        progress=lambda *told: None,
+        stopping=lambda: 0,
+        note=lambda line: None,
+        numerics=Numerics(),
+    )
+    (row,) = train(task).history
+    assert row["loss"] == mean
+    for (name, one), other in zip(
+        timed.model.root.state_dict().items(), ran.model.root.state_dict().values(), strict=True
+    ):
+        assert torch.equal(one, other), name
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
