@@ -66,6 +66,7 @@ class Facts:
         """Return what makes figures comparable and a run repeatable, as text."""
         told = self.result.provenance
         versions = ", ".join(f"{name} {version}" for name, version in told.get("versions", {}).items())
+        parts = told.get("accumulate", 1)
         whole = {
             "run": self.result.fingerprint,
             "passport": self.passport,
@@ -75,6 +76,7 @@ class Facts:
             "limit": "" if self.result.limit is None else f"first {self.result.limit} images",
             "seed": str(self.result.spec.get("seed", "")),
             "command": self.command,
+            "batch": f"embedded in {parts} parts" if parts > 1 else "",
             "versions": versions,
             "hardware": told.get("hardware", ""),
             "source revision": told.get("revision", ""),

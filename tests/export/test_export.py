@@ -311,6 +311,14 @@ def test_figures_are_ordered_as_tables_have_them() -> None:
     assert evaluators(uses) == ["recall", "recall-1k", "cxc"]
 
 
+@pytest.mark.parametrize(
+    ("parts", "told"), [({}, None), ({"accumulate": 1}, None), ({"accumulate": 4}, "embedded in 4 parts")]
+)
+def test_a_batch_in_parts_is_told(tmp_path: Path, parts: dict[str, int], told: str | None) -> None:
+    provenance = {"command": "harness run --accumulate auto", "hardware": "unknown", **parts}
+    assert facts(tmp_path, provenance=provenance).details().get("batch") == told
+
+
 def test_a_trained_run_is_called_by_its_parts(tmp_path: Path) -> None:
     spec = {
         "dataset": {"name": "toys", "use": "toys", "title": "Toys"},
