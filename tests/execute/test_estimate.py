@@ -16,6 +16,7 @@ from safetensors import safe_open
 from harness.execute.costs import Cost, cost_key, known_costs
 from harness.execute.estimate import Estimate, estimate
 from harness.execute.measure import Bench
+from harness.manifest import seal
 from harness.registry import Stage
 from harness.store import Store
 
@@ -300,7 +301,7 @@ def test_an_epoch_is_told_from_its_look_at_val(toy: Any) -> None:
 def rewrite(folder: Path, rows: list[dict[str, float]]) -> None:
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "history.jsonl").write_text(text, encoding="utf-8")
-    Store(folder.parent.parent)._seal(folder)
+    seal(folder, {})
 
 
 def test_the_address_of_a_cost_holds_what_determines_it(toy: Any) -> None:

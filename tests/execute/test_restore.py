@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from harness import manifest
 from harness.catalog import Catalog
 from harness.data import open_dataset, prepare
 from harness.errors import DataError, InputError, RegistryError, StoreError, TrainingError
@@ -21,7 +22,8 @@ from harness.evaluate import embed
 from harness.execute import Workspace
 from harness.execute.assemble import frozen_part, open_galleries
 from harness.execute.importance import importance
-from harness.execute.restore import Restored, restore, stage_of
+from harness.execute.restore import Restored, restore
+from harness.execute.specification import stage_of
 from harness.store import Store
 
 
@@ -160,7 +162,7 @@ def test_weights_that_are_damaged_or_foreign_are_refused(toy_run: tuple[Any, str
 
 def seal(folder: Path) -> None:
     """Write the checksums of what lies in a run's folder now."""
-    Store(folder.parent.parent)._seal(folder)
+    manifest.seal(folder, {})
 
 
 def test_a_result_of_another_version_is_refused(toy_run: tuple[Any, str, Path]) -> None:
