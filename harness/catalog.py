@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
-import io
 import os
 import re
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
-from types import MappingProxyType, ModuleType
-from typing import Any, get_args
+from types import MappingProxyType
+from typing import get_args
 
-import pluggy
-
-from harness import hookspecs
+from harness.declarations import FaultError, declared
 from harness.errors import InputError, PluginError, nearest
-from harness.hookspecs import ENTRY_POINT_GROUP, PROJECT
-from harness.specs import DatasetSpec, EncoderSpec, EvaluatorSpec, Kind, LossSpec, Scale, Spec
+from harness.hookspecs import ENTRY_POINT_GROUP
+from harness.specs import Kind, Spec
 
 ALLOW_LIST = "HARNESS_PLUGINS"
 """Environment variable: the entry points that may load, and no others, with commas; unset allows all."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_HOOKS: Mapping[str, tuple[Kind, type[Spec]]] = {
-    "harness_datasets": ("dataset", DatasetSpec),
-    "harness_encoders": ("encoder", EncoderSpec),
-    "harness_losses": ("loss", LossSpec),
-    "harness_evaluators": ("evaluator", EvaluatorSpec),
-}
 _GROUPS = re.compile(r"harness\.v\d+")
-_MOST = 1000  # components of one hook: a generator without an end must not hang `harness list`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,10 +143,6 @@ class _Candidate:
         )
 
 
-class _FaultError(Exception):
-    """A plugin breaks its contract in a way that needs no traceback."""
-
-
 class _Loading:
     def __init__(self) -> None:
         self.plugins: list[Plugin] = []
@@ -176,8 +160,8 @@ class _Loading:
             )
             return
         try:
-            found = self._unique(candidate, _declared(candidate.point))
-        except _FaultError as fault:
+            found = self._unique(candidate, declared(candidate.point))
+        except FaultError as fault:
             self.problems.append(candidate.problem(str(fault)))
             return
         except KeyboardInterrupt:
@@ -203,13 +187,13 @@ class _Loading:
     ) -> dict[tuple[Kind, str], Entry]:
         for plugin in self.plugins:
             if plugin.name == candidate.name:
-                raise _FaultError(f"{plugin.distribution} {plugin.version} has a plugin of this name already")
+                raise FaultError(f"{plugin.distribution} {plugin.version} has a plugin of this name already")
         found: dict[tuple[Kind, str], Entry] = {}
         for kind, spec in declared:
             if (kind, spec.name) in found:
-                raise _FaultError(f"declares {kind} {spec.name!r} twice")
+                raise FaultError(f"declares {kind} {spec.name!r} twice")
             if other := self.components.get((kind, spec.name)):
-                raise _FaultError(
+                raise FaultError(
                     f"declares {kind} {spec.name!r}, which {other.distribution} {other.version} declares; "
                     f"uninstall either, or name the plugins to load in {ALLOW_LIST}"
                 )
@@ -241,77 +225,3 @@ def _allowed(candidates: list[_Candidate]) -> list[_Candidate]:
         listed = "; ".join(f"no plugin {name!r} is installed{nearest(name, installed)}" for name in unknown)
         raise PluginError(f"{ALLOW_LIST}: {listed}", hint=f"Correct or unset {ALLOW_LIST}.")
     return [candidate for candidate in candidates if candidate.name in names]
-
-
-def _declared(point: importlib.metadata.EntryPoint) -> list[tuple[Kind, Spec]]:
-    # What a plugin prints would spoil `--json`.
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        plugin = point.load()
-        manager = pluggy.PluginManager(PROJECT)
-        manager.add_hookspecs(hookspecs)
-        _check_names(plugin)
-        try:
-            manager.register(plugin, name=point.name)
-            manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            raise _FaultError(" ".join(str(error).split())) from error
-        callers = manager.get_hookcallers(plugin) or []
-        if not callers:
-            raise _FaultError(f"implements none of the hooks {', '.join(_HOOKS)}")
-        return [item for name in _HOOKS for item in _call(manager, name)]
-
-
-def _check_names(plugin: Any) -> None:
-    """Refuse a hook that pluggy would pass over in silence: misspelt, or without its marker."""
-    for name in dir(plugin):
-        if not name.startswith("harness_") or isinstance(value := getattr(plugin, name), ModuleType):
-            continue
-        if name not in _HOOKS:
-            raise _FaultError(f"{name!r} is no hook{nearest(name, _HOOKS)}")
-        if not hasattr(value, f"{PROJECT}_impl"):
-            raise _FaultError(f"{name!r} lacks the decorator @hookimpl of harness.api")
-
-
-def _call(manager: pluggy.PluginManager, hook: str) -> list[tuple[Kind, Spec]]:
-    kind, expected = _HOOKS[hook]
-    caller = getattr(manager.hook, hook)
-    if not caller.get_hookimpls():
-        return []
-    results = caller()
-    if not results:  # pluggy drops None
-        raise _FaultError(f"{hook} returned None, not an iterable of {expected.__name__}")
-    if isinstance(results[0], str | bytes | Mapping) or not isinstance(results[0], Iterable):
-        raise _FaultError(f"{hook} returned {_type(results[0])}, not an iterable of {expected.__name__}")
-    specs = list(islice(results[0], _MOST + 1))
-    if len(specs) > _MOST:
-        raise _FaultError(f"{hook} returned more than {_MOST} components")
-    for spec in specs:
-        _check_spec(hook, spec, expected)
-    return [(kind, spec) for spec in specs]
-
-
-def _check_spec(hook: str, spec: Any, expected: type[Spec]) -> None:
-    if not isinstance(spec, expected):
-        raise _FaultError(f"{hook} returned {_type(spec)} where {expected.__name__} belongs")
-    right = (
-        isinstance(spec.summary, str)
-        and isinstance(spec.reference, str)
-        and type(spec.revision) is int
-        and isinstance(spec.sample, Mapping)
-    )
-    if isinstance(spec, DatasetSpec):
-        right = right and isinstance(spec.embedded, bool) and isinstance(spec.example, str)
-    if isinstance(spec, EncoderSpec):
-        right = right and spec.modality in ("image", "text")
-    if isinstance(spec, EvaluatorSpec):
-        right = right and isinstance(spec.metrics, tuple) and all(isinstance(m, str) for m in spec.metrics)
-        right = right and isinstance(spec.scales, Mapping) and isinstance(spec.gallery, str)
-        right = right and all(isinstance(k, str) and isinstance(v, Scale) for k, v in spec.scales.items())
-    if not right:
-        raise _FaultError(
-            f"{hook} returned a {expected.__name__} with a field of a wrong type: {spec!r:.300}"
-        )
-
-
-def _type(value: Any) -> str:
-    return f"a value of type {type(value).__name__}"

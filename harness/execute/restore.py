@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.data import OpenDataset, open_dataset, protocol_of
 from harness.decoded import shrunk, stored_size
-from harness.errors import DataError, HarnessError, InputError, RunError, StoreError
+from harness.errors import DataError, HarnessError, RunError, StoreError
 from harness.evaluate import EMBEDDINGS
 from harness.execute.assemble import build_model, frozen_part, part_at_test
 from harness.execute.outcome import Workspace
 from harness.execute.settings import settle
-from harness.execute.stored import imported
+from harness.execute.specification import spec_of
 from harness.inputs import prepare_captions
 from harness.model import Model, matches
 from harness.plan import Part, RunSpec
-from harness.plan.files import files_of
-from harness.plan.records import PRECISION
 from harness.protocols import FrozenPart
 from harness.ranking import normalize
-from harness.registry import Stage
 from harness.specs import DatasetSpec, Kind
 from harness.store import Result, Store
 
@@ -164,83 +161,6 @@ def restore(fingerprint: str, workspace: Workspace, store: Store, folder: Path) 
     )
     _compare(restored, store)
     return restored
-
-
-def spec_of(result: Result, folder: Path) -> RunSpec:
-    """Return the specification of a stored run.
-
-    Raises:
-        InputError: if it was imported and has no model.
-        StoreError: if another version wrote it, or a file that its parameters name is another now.
-        RegistryError: if such a file is missing.
-    """
-    stored = result.spec
-    if imported(stored):
-        raise InputError(
-            f"run {result.fingerprint} was imported ({stored['method']}): its model is not here",
-            hint="harness show and harness compare work from its ranks.",
-        )
-
-    def part(kept: Mapping[str, Any]) -> Part:
-        files = files_of(kept["params"], folder)
-        for value, digest in kept.get("files", {}).items():
-            if value not in files or files[value].sha256 != digest:
-                raise StoreError(
-                    f"{value} is not the file that run {result.fingerprint} was made with (sha256 {digest})",
-                    hint="Put that file back, or run it again.",
-                )
-        return Part(**{**kept, "files": files})
-
-    try:
-        losses = tuple(
-            (part({key: value for key, value in entry.items() if key != "weight"}), entry["weight"])
-            for entry in stored["losses"]
-        )
-        spec = RunSpec(
-            dataset=part(stored["dataset"]),
-            protocol=stored["protocol"],
-            image=part(stored["image"]),
-            text=part(stored["text"]),
-            losses=losses,
-            stage=stage_of(stored["stage"]),
-            dim=stored["dim"],
-            seed=stored["seed"],
-            limit=stored["limit"],
-            parent=stored["parent"],
-            precision=stored.get("precision", PRECISION),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise _foreign(result.fingerprint, str(error)) from error
-    if spec.fingerprint != result.fingerprint:
-        raise _foreign(result.fingerprint, f"the same specification is {spec.fingerprint} now")
-    return spec
-
-
-def stage_of(stored: Mapping[str, Any]) -> Stage:
-    """Return a stage as it was before it became JSON: a loss's parameters stand beside its weight again.
-
-    Raises:
-        ValueError: if it has unknown fields or wrong values.
-    """
-    from pydantic import ValidationError
-
-    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
-    settings = fields.pop("settings", {})
-    fields["losses"] = {
-        name: {"weight": weight, **settings[name]} if name in settings else weight
-        for name, weight in stored["losses"].items()
-    }
-    try:
-        return Stage.model_validate(fields)
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
-        raise ValueError(f"its stage: {'; '.join(faults)}") from error
-
-
-def _foreign(fingerprint: str, why: str) -> StoreError:
-    return StoreError(
-        f"run {fingerprint} was stored by another version of the harness ({why})", hint="Run it again."
-    )
 
 
 def _check_revisions(spec: RunSpec, fingerprint: str, workspace: Workspace) -> None:
