@@ -7,6 +7,8 @@ README.md, between its markers:
 and its tree, whose names must be those that git knows; its descriptions are written by hand.
 
 docs/hooks.md, as a whole, from the docstrings of what plugins meet.
+
+docs/contributing.md, between its markers: layers, from pyproject.toml, where every module of the harness must be.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +46,7 @@ LETTER = r" \\\[[A-Z]\\\]"
 """What marks rows of one protocol in a table that holds several."""
 
 
-def block(text: str, name: str) -> re.Match[str]:
+def block(text: str, name: str, page: str = "README.md") -> re.Match[str]:
     """Return what stands between ``<!-- name: ... -->`` and ``<!-- end of name -->``, as group 2.
 
     Raises:
@@ -52,7 +55,7 @@ def block(text: str, name: str) -> re.Match[str]:
     marks = rf"(<!-- {name}:[^\n]*-->\n)(.*?)(\n<!-- end of {name} -->)"
     found = list(re.finditer(marks, text, re.DOTALL))
     if len(found) != 1:
-        raise ValueError(f"the markers of {name!r} stand in README.md {len(found)} times, not once")
+        raise ValueError(f"the markers of {name!r} stand in {page} {len(found)} times, not once")
     return found[0]
 
 
@@ -148,9 +151,32 @@ def hooks_page() -> str:
     return page
 
 
+def layers() -> str:
+    """Render what may import what, as import-linter is told; a line for each layer, the highest first."""
+    return "\n".join(f"    {' | '.join(names)}" for names in _layers())
+
+
+def unplaced() -> list[str]:
+    """Return the modules of the harness that no layer names: nothing holds what they import."""
+    found = {path.stem for path in (ROOT / "harness").glob("*.py")} | {
+        path.parent.name for path in (ROOT / "harness").glob("*/__init__.py")
+    }
+    placed = {name for names in _layers() for name in names}
+    return sorted(name for name in found - placed if not name.startswith("__"))
+
+
+def _layers() -> list[list[str]]:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = (each for each in settings["tool"]["importlinter"]["contracts"] if each["type"] == "layers")
+    return [
+        [name.strip().removeprefix("harness.") for name in layer.split("|")] for layer in contract["layers"]
+    ]
+
+
 PAGES = {"docs/hooks.md": hooks_page}
 """Pages that are generated as a whole."""
 GENERATED = {"commands": command_table, "excerpt": excerpt}
+LAYERED = "docs/contributing.md"
 
 
 def tree_names(text: str) -> list[str]:
@@ -205,9 +231,21 @@ def stale(text: str) -> list[str]:
     return problems
 
 
+def relayered(text: str) -> str:
+    """Return docs/contributing.md with the layers as they are."""
+    found = block(text, "layers", LAYERED)
+    return f"{text[: found.start(2)]}\n{layers()}\n{text[found.end(2) :]}"
+
+
 def stale_pages() -> list[str]:
-    """Return a line for every generated page that does not follow from its source."""
-    return [
+    """Return a line for every page that does not follow from its source, as a whole or in part."""
+    problems = [
+        f"pyproject.toml: no layer of [tool.importlinter] names harness.{name}" for name in unplaced()
+    ]
+    text = (ROOT / LAYERED).read_text(encoding="utf-8")
+    if relayered(text) != text:
+        problems.append(f"{LAYERED}: 'layers' is stale: refresh it with `uv run python .ci/texts.py --write`")
+    return problems + [
         f"{name} is stale: refresh it with `uv run python .ci/texts.py --write`"
         for name, render in PAGES.items()
         if not (ROOT / name).is_file() or (ROOT / name).read_text(encoding="utf-8") != render()
@@ -235,6 +273,8 @@ def main() -> int:
         readme.write_text(text, encoding="utf-8")
         for name, render in PAGES.items():
             (ROOT / name).write_text(render(), encoding="utf-8")
+        page = (ROOT / LAYERED).read_text(encoding="utf-8")
+        (ROOT / LAYERED).write_text(relayered(page), encoding="utf-8")
     problems = stale(text) + stale_pages()
     for problem in problems:
         sys.stdout.write(f"{problem}\n")

@@ -71,6 +71,28 @@ def test_a_changed_text_is_found(texts: ModuleType) -> None:
         texts.stale(README.replace("<!-- end of excerpt -->", ""))
 
 
+def test_the_layers_of_the_page_for_contributors_are_those_that_hold(
+    texts: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
+    assert texts.relayered(page) == page
+    assert texts.unplaced() == []
+    monkeypatch.setattr(texts, "PAGES", {})
+    assert texts.stale_pages() == []
+    monkeypatch.setattr(texts, "ROOT", tmp_path)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "contributing.md").write_text(page, encoding="utf-8")
+    (tmp_path / "harness").mkdir()
+    (tmp_path / "harness" / "cli.py").touch()
+    (tmp_path / "harness" / "astray.py").touch()
+    settings = "[[tool.importlinter.contracts]]\ntype = 'layers'\nlayers = ['harness.cli', 'harness.a | harness.b']\n"
+    (tmp_path / "pyproject.toml").write_text(settings, encoding="utf-8")
+    lacking, stale = texts.stale_pages()
+    assert lacking.endswith("names harness.astray")
+    assert "'layers' is stale" in stale
+    assert "-->\n\n    cli\n    a | b\n\n<!--" in texts.relayered(page)
+
+
 def test_the_excerpt_prefers_measured_rows(
     texts: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
