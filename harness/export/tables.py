@@ -40,7 +40,7 @@ _LATEX = str.maketrans(
 _STYLE = (
     "body{font-family:sans-serif;margin:2em}table{border-collapse:collapse;font-size:90%}"
     "th,td{padding:.2em .6em;text-align:left;border-bottom:1px solid #ccc}"
-    "td.figure,th.figure{text-align:right;white-space:nowrap}tr.measured,tr.imported{font-weight:bold}"
+    "td:nth-child(2){min-width:16em}td.figure,th.figure{text-align:right;white-space:nowrap}tr.measured,tr.imported{font-weight:bold}"
 )
 _PAGE = """\
 <!DOCTYPE html>

@@ -60,7 +60,7 @@ def benchmark(folder: Path, name: str) -> Benchmark:
     if board is None:
         raise InputError(
             f"no table {name!r} in {folder}{nearest(name, named)}",
-            hint=f"There are: {', '.join(named)}.",
+            hint=f"There are: {', '.join(named)}. The rows of ablations.md stand in those of their datasets.",
         )
     published = board.published(folder / "published")
     tried = [one for one in attempts if board.holds(one)]
