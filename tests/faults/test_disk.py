@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,15 @@ from harness.store import Store
 from tests.faults.conftest import Faults
 from tests.faults.processes import HOUSE, OFTEN, RUN, Place, Victims
 
+MORTAL = """
+import ctypes
+system = ctypes.CDLL(None)
+header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+assert system.capget(header, sets) == 0
+sets[0] &= ~0b110
+assert system.capset(header, sets) == 0
+"""
+"""Python that takes from a victim of root the right to pass over the modes of files; others have none."""
 LIMIT = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
 
 
@@ -148,10 +156,24 @@ def test_files_that_may_not_grow_are_named_and_lose_nothing(
 
 
 @pytest.mark.fault(3)
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes into any folder")
-def test_a_folder_without_the_right_to_write_is_named(place: Callable[..., Place], victims: Victims) -> None:
+@pytest.mark.parametrize("where", ["home", "runs", "leaderboards"])
+def test_a_folder_without_the_right_to_write_is_named(
+    where: str, place: Callable[..., Place], victims: Victims, expected: dict[str, Any], faults: Faults
+) -> None:
     here = place()
-    here.home.mkdir(mode=0o555)
-    victim = victims.start(*RUN, "--home", str(here.home), folder=here.folder)
-    assert victim.wait() == 1
-    assert f"cannot write {here.home}" in victim.said.replace("\n", " ")
+    folder = {"home": here.home, "runs": here.home / "runs"}.get(where, here.folder / where)
+    folder.mkdir(parents=True)
+    folder.chmod(0o555)
+    with faults.inject():
+        victim = victims.run(here, OFTEN + MORTAL)
+        assert victim.wait() == 1
+        assert f"cannot write {folder}" in " ".join(victim.said.split()), victim.said
+        assert "Permission denied" in victim.said
+        assert "Traceback" not in victim.said
+    # What was reported before stays, and the rest is done once it may be.
+    before = here.kept()
+    folder.chmod(0o755)
+    victim = victims.run(here, OFTEN + MORTAL)
+    assert victim.wait() == 0, victim.said
+    assert set(before) <= set(here.kept())
+    assert here.kept() == expected
