@@ -74,3 +74,39 @@ def test_the_paper_s_matrices_take_what_the_page_says(
         assert int(told.replace(",", "")) == sum(steps(run) for run in group)
         total = sum(steps(run) * operations(page, run) for run in group)
         assert float(ops.removesuffix(" · 10^18")) == pytest.approx(total / 1e18, abs=0.01)
+
+
+def rows(page: str, head: str) -> list[list[str]]:
+    """Return the cells of the table below a head that begins so."""
+    (table,) = re.findall(rf"^\| {re.escape(head)}.*\n\|[-:|]+\n((?:\|.*\n)+)", page, re.M)
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+
+
+def number(text: str) -> float:
+    """Read a number with its unit, in 10^9 where that is G."""
+    return float(text.split()[0].replace(",", ""))
+
+
+def test_two_rates_explain_the_measured_steps_as_closely_as_the_page_says(page: str) -> None:
+    (within,) = re.findall(r"within (\d+) %: 68 G operations", page)
+    (encoders, classifier) = map(
+        float, re.findall(r"(\d+) G operations a second in the encoders, (\d+) G", page)[0]
+    )
+    apart = []
+    for _, _, in_encoders, in_classifier, told, measured in rows(page, "step | C"):
+        model = number(in_encoders) / encoders + number(in_classifier) / classifier
+        assert number(told) == pytest.approx(model, rel=0.02)
+        apart.append(abs(model / number(measured) - 1))
+    assert math.ceil(100 * max(apart)) == int(within)
+
+
+def test_an_evaluation_grows_as_the_page_says(page: str) -> None:
+    for images, dim, operations, seconds, rate in rows(page, "images | d"):
+        total = 2 * number(images) * 5 * number(images) * number(dim) / 1e9
+        assert number(operations) == pytest.approx(total, rel=0.03)
+        assert number(rate) == pytest.approx(total / number(seconds), rel=0.02)
+    (images, tera) = re.findall(
+        r"([\d,]+) images with their captions, and ranks all of them both ways in (\d+) T", page
+    )[0]
+    assert number(tera) == pytest.approx(10 * number(images) ** 2 * 2048 / 1e12, rel=0.01)
+    assert 6 * number(images) * 4 * 2048 == pytest.approx(8e9, rel=0.06)
