@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -16,6 +18,7 @@ from harness.cli.summary import Asked, given
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
+    from harness.execute.integrity import Damage
     from harness.registry import Registry
 
 
@@ -45,8 +48,9 @@ def examine_store(
         damaged = [damage.kind for damage in examined.damages]
         rows = [[kind, f"{count:,}", damaged.count(kind)] for kind, count in examined.counts.items()]
         table(f"{where.home}: read again", ["what", "files", "damaged"], rows, numeric=1)
-    for damage in examined.damages:
-        say(f"damaged: {damage.path}: {damage.problem}", style="red")
+    for damage, others in _together(examined.damages):
+        more = f" (and {others:,} more in its folder; --json names them)" if others else ""
+        say(f"damaged: {damage.path}: {damage.problem}{more}", style="red")
         say(f"  mended by: {damage.repair}", style="cyan")
     for path in examined.strays:
         say(f"left by a process that was killed, or being written now: {path}", style="yellow")
@@ -54,6 +58,15 @@ def examine_store(
         raise typer.Exit(1)
     if not as_json:
         out.print("every stored file is what was written", markup=False)
+
+
+def _together(damages: Sequence[Damage]) -> Iterator[tuple[Damage, int]]:
+    """Yield each damage; of shards of one cache, which are mended together, the first and how many more there are."""
+    from harness.execute.integrity import CACHES
+
+    for _, group in groupby(damages, lambda d: Path(d.path).parent if d.kind in CACHES else d):
+        first, *others = group
+        yield first, len(others)
 
 
 def preparing(where: Place, registry: Registry, options: Mapping[str, Any]) -> Mapping[str, str]:

@@ -200,6 +200,10 @@ def test_damage_of_every_kind_is_named_with_what_mends_it(
     code, out, err = invoke("doctor", "--store")
     assert (code, "every stored file" in out) == (1, False)
     assert "mended by: " in err
+    shard = paths[0]
+    shutil.copy(shard, shard.with_name("99999999.safetensors"))
+    err = invoke("doctor", "--store")[2]
+    assert f"{shard}: not what was written (and 1 more in its folder; --json names them)" in err
     monkeypatch.setenv("HARNESS_PLUGINS", "toy,datasets")
     code, _, err = invoke(*shlex.split(mended)[1:])
     assert code == 0, err
