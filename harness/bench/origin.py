@@ -8,8 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from harness.errors import InputError
 from harness.execute.outcome import Workspace
 from harness.execute.provenance import default_threads, hardware, versions
+
+BUSY, STIRRING = 1.0, 0.5
+"""Load averages a core: above the first a machine does other work, above the second it may."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +47,30 @@ class Origin:
 def load_average() -> float | None:
     """Return the system's load average of the last minute; ``None`` where there is none."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def check_idle(load: float | None, cores: int, *, busy: bool) -> str:
+    """Hold a machine whose figures are to be written to having no other work.
+
+    Args:
+        load: the load average before it began, see `load_average`.
+        busy: write them all the same.
+
+    Returns:
+        What is to be said of them; empty for a machine that was idle.
+
+    Raises:
+        InputError: if it was busy, unless `busy`.
+    """
+    if load is None or load <= STIRRING * cores:
+        return ""
+    found = f"the load average was {load:.2f} on {cores} cores before it began"
+    if load > BUSY * cores and not busy:
+        raise InputError(
+            f"{found}: the machine has other work, and figures of a busy machine are not written",
+            hint="Wait until it is idle, leave out --write, or try the writing out with --busy.",
+        )
+    return f"{found}: figures of a busy machine are not to be committed"
 
 
 def origin_of(workspace: Workspace, packages: Iterable[str], load: float | None) -> Origin:

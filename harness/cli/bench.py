@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.cli.bench_matrix import matrix
 from harness.cli.bench_options import (
     BenchDevice,
     BenchThreads,
+    Busy,
     Profile,
     Rounds,
     Seconds,
@@ -16,17 +18,16 @@ from harness.cli.bench_options import (
     Write,
     deliver,
     named,
+    plain_form,
 )
 from harness.cli.bench_text import text
 from harness.cli.bench_train import train
 from harness.cli.embedding import embedding
-from harness.cli.options import Dataset, Json, Limit, Matrix, Only, RegistryFile, Seed, Strict, load_registry
+from harness.cli.options import Json, RegistryFile, Strict, load_registry
 
 app = typer.Typer(help="Measure how fast the harness is beside what people use today.")
 
 Dim = Annotated[int, typer.Option("--dim", min=1, help="Size of the embedding.")]
-FIVE = tuple(f"variant={label}" for label in ("instance", "instance-two", "full", "bag-of-words", "cca"))
-"""Cells that share a first stage, features and words, and two rivals."""
 Sizes = Annotated[
     list[int] | None,
     typer.Option(
@@ -59,6 +60,7 @@ def evaluation(
     threads: BenchThreads = None,
     source: Source = None,
     write: Write = False,
+    busy: Busy = False,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
@@ -71,7 +73,16 @@ def evaluation(
         bench = EvaluationBench(workspace=workspace, rounds=rounds, seconds=seconds, sizes=sizes, dim=dim)
         return measure(bench, told)
 
-    deliver("evaluation", made, source, write=write, strict=strict, as_json=as_json, threads=threads)
+    deliver(
+        plain_form("evaluation"),
+        made,
+        source,
+        write=write,
+        busy=busy,
+        strict=strict,
+        as_json=as_json,
+        threads=threads,
+    )
 
 
 @app.command()
@@ -84,6 +95,7 @@ def statistics(
     threads: BenchThreads = None,
     source: Source = None,
     write: Write = False,
+    busy: Busy = False,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
@@ -95,7 +107,16 @@ def statistics(
         sizes = {"images": images, "dim": dim, "resamples": resamples}
         return measure(StatisticsBench(workspace=workspace, rounds=rounds, seconds=seconds, **sizes), told)
 
-    deliver("statistics", made, source, write=write, strict=strict, as_json=as_json, threads=threads)
+    deliver(
+        plain_form("statistics"),
+        made,
+        source,
+        write=write,
+        busy=busy,
+        strict=strict,
+        as_json=as_json,
+        threads=threads,
+    )
 
 
 @app.command()
@@ -106,6 +127,7 @@ def startup(
     threads: BenchThreads = None,
     source: Source = None,
     write: Write = False,
+    busy: Busy = False,
     strict: Strict = False,
     as_json: Json = False,
     registry_file: RegistryFile = None,
@@ -123,7 +145,16 @@ def startup(
             told,
         )
 
-    deliver("startup", made, source, write=write, strict=strict, as_json=as_json, threads=threads)
+    deliver(
+        plain_form("startup"),
+        made,
+        source,
+        write=write,
+        busy=busy,
+        strict=strict,
+        as_json=as_json,
+        threads=threads,
+    )
 
 
 @app.command("input")
@@ -135,6 +166,7 @@ def images(
     threads: BenchThreads = 1,
     source: Source = None,
     write: Write = False,
+    busy: Busy = False,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
@@ -148,7 +180,16 @@ def images(
         )
         return measure(bench, told)
 
-    deliver("input", made, source, write=write, strict=strict, as_json=as_json, threads=threads)
+    deliver(
+        plain_form("input"),
+        made,
+        source,
+        write=write,
+        busy=busy,
+        strict=strict,
+        as_json=as_json,
+        threads=threads,
+    )
 
 
 @app.command()
@@ -165,6 +206,7 @@ def stage1(
     threads: BenchThreads = None,
     source: Source = None,
     write: Write = False,
+    busy: Busy = False,
     strict: Strict = False,
     as_json: Json = False,
     registry_file: RegistryFile = None,
@@ -182,10 +224,11 @@ def stage1(
         return measure(bench, told)
 
     deliver(
-        "stage1",
+        plain_form("stage1"),
         made,
         source,
         write=write,
+        busy=busy,
         strict=strict,
         as_json=as_json,
         threads=threads,
@@ -214,6 +257,7 @@ def loss(
     threads: BenchThreads = None,
     source: Source = None,
     write: Write = False,
+    busy: Busy = False,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
@@ -232,50 +276,20 @@ def loss(
         )
         return measure(bench, told)
 
-    deliver("loss", made, source, write=write, strict=strict, as_json=as_json, threads=threads, device=device)
+    deliver(
+        plain_form("loss"),
+        made,
+        source,
+        write=write,
+        busy=busy,
+        strict=strict,
+        as_json=as_json,
+        threads=threads,
+        device=device,
+    )
 
 
-@app.command()
-def matrix(
-    matrix: Matrix = "ablations",
-    dataset: Dataset = None,
-    only: Only = None,
-    seed: Seed = None,
-    limit: Limit = None,
-    rounds: Rounds = 1,
-    threads: BenchThreads = None,
-    source: Source = None,
-    write: Write = False,
-    strict: Strict = False,
-    as_json: Json = False,
-    registry_file: RegistryFile = None,
-) -> None:
-    """Measure cells that share their work beside the same cells alone, and two of them side by side.
-
-    Every cell is trained at least twice: choose a part of a matrix by --only, and a small dataset. Without a choice it
-    is five cells of the matrix `ablations`, with its first seed, on the small embedded dataset.
-    """
-
-    def made(workspace: Any, told: Any) -> Any:
-        from harness.bench.matrix import MatrixBench, measure
-
-        chosen = bool(dataset or only or seed) or matrix != "ablations"
-        bench = MatrixBench(
-            workspace=workspace,
-            rounds=rounds,
-            seconds=0.0,
-            registry=load_registry(registry_file).path,
-            matrix=matrix,
-            datasets=tuple(dataset or (() if chosen else ("shapes-mini",))),
-            only=tuple(only or (() if chosen else FIVE)),
-            seeds=tuple(seed or (() if chosen else (0,))),
-            limit=limit,
-        )
-        return measure(bench, told)
-
-    deliver("matrix", made, source, write=write, strict=strict, as_json=as_json, threads=threads)
-
-
+app.command()(matrix)
 app.command()(text)
 app.command()(train)
 app.command()(embedding)

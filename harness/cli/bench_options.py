@@ -6,8 +6,9 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import typer
 
@@ -17,7 +18,10 @@ from harness.cli.device import check_device, find_device
 from harness.cli.options import load_catalog, load_registry, place
 
 if TYPE_CHECKING:
+    from harness.bench.origin import Machine
     from harness.bench.report import Group, Report
+
+R = TypeVar("R")
 
 Rounds = Annotated[int, typer.Option("--rounds", min=1, help="Interleaved rounds.")]
 Seconds = Annotated[float, typer.Option("--seconds", min=0.0, help="Least time of one measurement.")]
@@ -39,6 +43,7 @@ Profile = Annotated[
     ),
 ]
 Write = Annotated[bool, typer.Option("--write", help="Write the section of docs/performance.md.")]
+Busy = Annotated[bool, typer.Option("--busy", help="Write even what was measured on a busy machine.")]
 
 
 def named(profile: str) -> str | None:
@@ -46,12 +51,12 @@ def named(profile: str) -> str | None:
     return None if profile == "none" else profile
 
 
-def workspace_of(device: str, threads: int | None, strict: bool) -> Any:
+def workspace_of(device: str, threads: int | None, strict: bool, home: Path | None = None) -> Any:
     """Return where and with what a benchmark runs."""
     from harness.execute import Workspace
     from harness.execute.provenance import default_threads, source_revision
 
-    where = place(None)
+    where = place(home)
     return Workspace(
         home=where.home,
         data=where.data,
@@ -63,39 +68,84 @@ def workspace_of(device: str, threads: int | None, strict: bool) -> Any:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Form(Generic[R]):
+    """What is done with a kind of report.
+
+    Attributes:
+        read: gets what --json printed, from a file.
+        summary: returns it in JSON's types.
+        show: prints it.
+        write: writes its section of the page below a folder.
+        machine: tells where it was measured.
+    """
+
+    read: Callable[[Path], R]
+    summary: Callable[[R], dict[str, Any]]
+    show: Callable[[R], None]
+    write: Callable[[R, Path], Path]
+    machine: Callable[[R], Machine]
+
+
+def plain_form(benchmark: str) -> Form[Report]:
+    """Return what is done with the report of most benchmarks."""
+    from harness.bench.page import write_report
+    from harness.bench.report import read_report, summary
+
+    return Form(
+        read=lambda path: read_report(path, benchmark),
+        summary=summary,
+        show=_print,
+        write=write_report,
+        machine=lambda report: report.origin.machine,
+    )
+
+
 def deliver(
-    benchmark: str,
-    measure: Callable[[Any, Callable[[str], None]], Report],
+    form: Form[R],
+    measure: Callable[[Any, Callable[[str], None]], R],
     source: Path | None,
     *,
     write: bool,
+    busy: bool,
     strict: bool,
     as_json: bool,
     threads: int | None,
     device: str = "cpu",
+    registry_file: Path | None = None,
 ) -> None:
     """Measure, or read what was measured; print it, and write it to the page where that is asked for.
 
     Args:
         measure: called with the workspace, and with what tells of progress.
+        busy: write figures of a busy machine, too.
+        registry_file: beside whose folder the page lies.
     """
-    from harness.bench.page import write_report
-    from harness.bench.report import read_report, summary
-
     check_device(device)
-    if source is not None:
-        report = read_report(source, benchmark)
-    else:
+    report = form.read(source) if source is not None else None
+    if write:
+        _check_idle(None if report is None else form.machine(report), busy=busy)
+    if report is None:
         workspace = workspace_of(device, threads, strict)
         # What a component prints is no output of ours: `--json` is read by programs.
         with contextlib.redirect_stdout(sys.stderr):
             report = measure(workspace, say)
     if as_json:
-        emit(summary(report))
+        emit(form.summary(report))
     else:
-        _print(report)
+        form.show(report)
     if write:
-        say(f"written: {write_report(report, load_registry().path.parent)}")
+        say(f"written: {form.write(report, load_registry(registry_file).path.parent)}")
+
+
+def _check_idle(measured: Machine | None, *, busy: bool) -> None:
+    """Say that the machine is busy, or was; before hours of measuring rather than after them."""
+    from harness.bench.origin import check_idle, load_average
+    from harness.execute.provenance import default_threads
+
+    load, cores = (load_average(), default_threads()) if measured is None else (measured.load, measured.cores)
+    if warning := check_idle(load, cores, busy=busy):
+        say(f"warning: {warning}", style="yellow")
 
 
 def _print(report: Report) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,18 +9,19 @@ import typer
 from harness.cli.bench_options import (
     BenchDevice,
     BenchThreads,
+    Busy,
+    Form,
     Profile,
     Rounds,
     Seconds,
     Source,
     Write,
+    deliver,
     named,
     print_group,
-    workspace_of,
 )
 from harness.cli.completion import complete_encoder
-from harness.cli.console import emit, out, plain, say, table
-from harness.cli.device import check_device
+from harness.cli.console import out, plain, table
 from harness.cli.options import Json, RegistryFile, Strict, assignments, load_registry
 
 if TYPE_CHECKING:
@@ -83,23 +82,19 @@ def text(
     threads: BenchThreads = None,
     source: Source = None,
     write: Write = False,
+    busy: Busy = False,
     strict: Strict = False,
     as_json: Json = False,
     registry_file: RegistryFile = None,
 ) -> None:
     """Measure captions a second of text encoders in training and inference, and how much faster the first one is."""
-    from harness.bench.text import TextBench, measure
-    from harness.bench.text_page import write_text_section
-    from harness.bench.text_report import read_text_report, text_summary
 
-    check_device(device)
-    registry = load_registry(registry_file)
-    if source is not None:
-        report = read_text_report(source)
-    else:
+    def made(workspace: Any, told: Any) -> Any:
+        from harness.bench.text import TextBench, measure
+
         bench = TextBench(
-            registry=registry,
-            workspace=workspace_of(device, threads, strict),
+            registry=load_registry(registry_file),
+            workspace=workspace,
             encoders=tuple(dict.fromkeys(encoder or ENCODERS)),
             profile=named(profile),
             **({"lengths": tuple(dict.fromkeys(length))} if length else {}),
@@ -110,15 +105,33 @@ def text(
             settings=_settings(settings),
             stage=stage,
         )
-        # What a component prints is no output of ours: `--json` is read by programs.
-        with contextlib.redirect_stdout(sys.stderr):
-            report = measure(bench, say)
-    if as_json:
-        emit(text_summary(report))
-    else:
-        _print(report)
-    if write:
-        say(f"written: {write_text_section(report, registry.path.parent)}")
+        return measure(bench, told)
+
+    deliver(
+        _form(),
+        made,
+        source,
+        write=write,
+        busy=busy,
+        strict=strict,
+        as_json=as_json,
+        threads=threads,
+        device=device,
+        registry_file=registry_file,
+    )
+
+
+def _form() -> Form[TextReport]:
+    from harness.bench.text_page import write_text_section
+    from harness.bench.text_report import read_text_report, text_summary
+
+    return Form(
+        read=read_text_report,
+        summary=text_summary,
+        show=_print,
+        write=write_text_section,
+        machine=lambda report: report.machine,
+    )
 
 
 def _settings(pairs: list[str] | None) -> dict[str, Any]:

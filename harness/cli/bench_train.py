@@ -9,6 +9,7 @@ import typer
 from harness.cli.bench_options import (
     BenchDevice,
     BenchThreads,
+    Busy,
     Profile,
     Rounds,
     Seconds,
@@ -16,6 +17,7 @@ from harness.cli.bench_options import (
     Write,
     deliver,
     named,
+    plain_form,
 )
 from harness.cli.options import Json, RegistryFile, Strict, load_registry
 
@@ -48,6 +50,7 @@ def train(
     threads: BenchThreads = None,
     source: Source = None,
     write: Write = False,
+    busy: Busy = False,
     registry_file: RegistryFile = None,
     strict: Strict = False,
     as_json: Json = False,
@@ -75,5 +78,13 @@ def train(
         return measure(bench, told)
 
     deliver(
-        "train", made, source, write=write, strict=strict, as_json=as_json, threads=threads, device=device
+        plain_form("train"),
+        made,
+        source,
+        write=write,
+        busy=busy,
+        strict=strict,
+        as_json=as_json,
+        threads=threads,
+        device=device,
     )

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli.bench_options import BenchDevice, BenchThreads, workspace_of
 from harness.cli.console import emit, say, table
-from harness.cli.device import check_device, find_device
+from harness.cli.device import check_device
 from harness.cli.options import (
     Home,
     Json,
     RegistryFile,
     Strict,
     leaderboards,
-    load_catalog,
     load_registry,
     place,
 )
@@ -31,13 +31,8 @@ def embedding(
     publish: Annotated[
         bool, typer.Option("--publish", help="Store what is measured, and refresh the rows of these runs.")
     ] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            "--threads", min=1, help="CPU threads (default: the cores there are).", show_default=False
-        ),
-    ] = None,
+    device: BenchDevice = "auto",
+    threads: BenchThreads = None,
     registry_file: RegistryFile = None,
     strict: Strict = False,
     as_json: Json = False,
@@ -47,22 +42,13 @@ def embedding(
     from harness.cli.bar import Bar
     from harness.durable import Waiting
     from harness.errors import HarnessError
-    from harness.execute import Workspace
-    from harness.execute.provenance import default_threads
     from harness.execute.remeasure import keep, remeasure
     from harness.execute.republish import republish
     from harness.store import Store
 
     check_device(device)
-    where, registry = place(home), load_registry(registry_file)
-    store = Store(where.home)
-    workspace = Workspace(
-        home=where.home,
-        data=where.data,
-        catalog=load_catalog(strict),
-        device=find_device(device),
-        threads=threads or default_threads(),
-    )
+    registry, store = load_registry(registry_file), Store(place(home).home)
+    workspace = workspace_of(device, threads, strict, home)
     waiting = Waiting(lambda owner: say(f"waiting for {owner}"), lambda: 0)
     chosen, measured, failed = _chosen(store, runs), list[Any](), False
     known: dict[str, dict[str, float]] = {}

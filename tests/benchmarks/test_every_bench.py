@@ -49,7 +49,7 @@ def bench(invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 def reported(bench: Invoke, tmp_path: Path, name: str, *arguments: str) -> dict[str, Any]:
     """Run a benchmark; hold its JSON, what is read back from it, the terminal and the page to each other."""
-    code, out, err = bench(name, *arguments, "--json", "--write")
+    code, out, err = bench(name, *arguments, "--json", "--write", "--busy")
     assert code == 0, err
     report: dict[str, Any] = json.loads(out)
     assert report["benchmark"] == name
@@ -71,7 +71,7 @@ def reported(bench: Invoke, tmp_path: Path, name: str, *arguments: str) -> dict[
     assert all(timed["name"] in written for group in report["groups"] for timed in group["timed"])
     (tmp_path / "report.json").write_text(out, encoding="utf-8")
     page.write_text(written.replace(report["about"][:20], "changed"), encoding="utf-8")
-    again = bench(name, "--from", str(tmp_path / "report.json"), "--write", "--json")
+    again = bench(name, "--from", str(tmp_path / "report.json"), "--write", "--busy", "--json")
     assert (again[0], json.loads(again[1])) == (0, report), again[2]
     assert page.read_text(encoding="utf-8") == written
     code, out, err = bench(name, "--from", str(tmp_path / "report.json"))
@@ -235,6 +235,42 @@ def test_wrong_input_is_exit_code_2(bench: Invoke, arguments: tuple[str, ...], m
     assert message in " ".join(err.split())
 
 
+def test_figures_of_a_busy_machine_are_not_written(
+    bench: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = ("--images", "30", "--dim", "8", "--resamples", "40")
+    _, out, _ = bench("statistics", *QUICK, *sizes, "--json")
+    page, report = Path("docs/performance.md"), json.loads(out)
+
+    def written(load: float | None, *more: str) -> tuple[int, str, bool]:
+        report["origin"]["machine"] |= {"load": load, "cores": 4}
+        (tmp_path / "report.json").write_text(json.dumps(report), encoding="utf-8")
+        page.write_text("# Performance\n", encoding="utf-8")
+        code, _, err = bench("statistics", "--from", str(tmp_path / "report.json"), "--write", *more)
+        return code, " ".join(err.split()), "<!-- statistics: " in page.read_text(encoding="utf-8")
+
+    for load in (None, 2.0):
+        code, err, there = written(load)
+        assert (code, there) == (0, True), err
+        assert "not to be committed" not in err
+    code, err, there = written(4.0)
+    assert (code, there) == (0, True), err
+    assert "load average was 4.00 on 4 cores" in err
+    assert "not to be committed" in err
+    code, err, there = written(4.1)
+    assert (code, there) == (2, False)
+    assert "load average was 4.10 on 4 cores" in err
+    assert "--busy" in err
+    code, err, there = written(4.1, "--busy")
+    assert (code, there) == (0, True), err
+    assert "not to be committed" in err
+    # Before anything is measured.
+    monkeypatch.setattr("os.getloadavg", lambda: (1e4, 0.0, 0.0))
+    code, out, err = bench("statistics", *QUICK, *sizes, "--write")
+    assert (code, out) == (2, "")
+    assert "load average was 10000.00" in " ".join(err.split())
+
+
 def test_a_report_of_another_benchmark_is_refused(bench: Invoke, tmp_path: Path) -> None:
     sizes = ("--images", "30", "--dim", "8", "--resamples", "40")
     _, out, _ = bench("statistics", *QUICK, *sizes, "--json")
@@ -287,7 +323,7 @@ def test_text_has_the_parts_of_a_step(bench: Invoke, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(words.lookup, "__kwdefaults__", {"words": 50, "width": 4})
     monkeypatch.setattr(words.mining, "__kwdefaults__", {"images": 6, "classes": 9})
     sizes = ("--profile", "none", "--encoder", "words", "--length", "5", "--batch", "4", "--device", "cpu")
-    code, out, err = bench("text", *QUICK, *sizes, "--json", "--write")
+    code, out, err = bench("text", *QUICK, *sizes, "--json", "--write", "--busy")
     assert code == 0, err
     lookup, mining = json.loads(out)["groups"]
     assert names(lookup) == {"embedding lookup", "one-hot and a 1 x 1 convolution"}

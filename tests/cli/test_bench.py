@@ -59,7 +59,7 @@ def bench(
 
 
 def test_figures_are_positive_and_ratios_follow_from_them(bench: Invoke, tmp_path: Path) -> None:
-    code, out, err = bench(*TINY, "--profile", "none", "--json", "--write")
+    code, out, err = bench(*TINY, "--profile", "none", "--json", "--write", "--busy")
     assert code == 0, err
     report = json.loads(out)
     assert [encoder["name"] for encoder in report["encoders"]] == ["words", "gru", "lstm"]
@@ -102,14 +102,14 @@ def test_figures_are_positive_and_ratios_follow_from_them(bench: Invoke, tmp_pat
     assert summary(again) == report
     assert f"-->\n\n{section(again)}\n\n<!-- end of text -->" in written
     page.write_text(written.replace("CNN", "XYZ"), encoding="utf-8")
-    code, out, err = bench("--from", str(tmp_path / "report.json"), "--write")
+    code, out, err = bench("--from", str(tmp_path / "report.json"), "--write", "--busy")
     assert (code, page.read_text(encoding="utf-8")) == (0, written), err
     assert "words / gru" in out
 
 
 def test_sections_stand_beside_each_other(bench: Invoke, tmp_path: Path) -> None:
     page = tmp_path / "checkout" / "docs" / "performance.md"
-    arguments = (*QUICK, "--length", "2", "--encoder", "words", "--encoder", "gru", "--write")
+    arguments = (*QUICK, "--length", "2", "--encoder", "words", "--encoder", "gru", "--write", "--busy")
     for profile in ("small", "none", "small"):
         code, out, err = bench(*arguments, "--profile", profile)
         assert code == 0, err
