@@ -182,11 +182,12 @@ def batches(subject: Subject, see: Witness) -> Iterator[Violation]:
     """Embed each input alone, two together, and all together."""
     encoder = subject.fresh(training=False)
     prepared = subject.prepared(encoder, training=False)
+    see.sample = f"a batch of {len(prepared)}"
     whole = embed(encoder, prepared)
     for size in (1, 2):
         for start in range(0, len(prepared), size):
-            part = embed(encoder, prepared[start : start + size])
             see.sample = f"a batch of {len(prepared[start : start + size])}"
+            part = embed(encoder, prepared[start : start + size])
             wrong = list(_embedding(subject, see, part, len(prepared[start : start + size])))
             if wrong:
                 yield from wrong

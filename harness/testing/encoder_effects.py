@@ -17,6 +17,7 @@ def state(subject: Subject, see: Witness) -> Iterator[Violation]:
     import torch
 
     encoder = subject.fresh(training=True)
+    see.sample = f"{len(subject.raws())} {subject.modality}s in training mode"
     # Moves the statistics of batch normalisation.
     embed(encoder, subject.prepared(encoder, training=True))
     other = subject.fresh(training=False, seed=7)

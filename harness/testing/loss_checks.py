@@ -208,6 +208,7 @@ def state(subject: Subject, see: Witness) -> Iterator[Violation]:
     import torch
 
     loss = subject.fresh()
+    see.sample = "three steps of random pairs"
     for seed in range(3):
         _step(
             loss,
@@ -234,6 +235,7 @@ def figures(subject: Subject, see: Witness) -> Iterator[Violation]:
     loss = subject.fresh()
     if not isinstance(loss, Reporting):
         return
+    see.sample = "8 random pairs"
     ask(loss, subject.pairs("random"))
     for name, value in loss.figures().items():
         see.sample = f"figure {name!r}"

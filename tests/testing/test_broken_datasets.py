@@ -48,6 +48,21 @@ class Twice(Honest):
         return f"i{min(place, 6)}"
 
 
+class TwiceInTrain(Honest):
+    def name(self, place):
+        return f"i{max(place, 1)}"
+
+
+class OtherSplit(Honest):
+    def split(self, place):
+        return super().split(place).replace("val", "valid")
+
+
+class Mute(Honest):
+    def captions(self, colour):
+        return ()
+
+
 class Silent(Honest):
     def captions(self, colour):
         return ("fine", " ")
@@ -133,6 +148,25 @@ class Files(Honest):
             yield Record(image=colour, split=split, captions=self.captions(colour), file=name)
 
 
+class Copies(Files):
+    """Holds one photograph in train and, as a file of another name, in test."""
+
+    def made(self):
+        for record in super().made():
+            yield record
+            if record.split == "train":
+                copy = self.place / f"test-copy-of-{record.image}.png"
+                copy.write_bytes((self.place / record.file).read_bytes())
+                yield Record(
+                    image=f"copy {record.image}", split="test", captions=record.captions, file=copy.name
+                )
+
+    def listed(self, source):
+        self.place = source
+        self.found = sorted(path.name for path in source.glob("*.png") if "copy" not in path.name)
+        return source
+
+
 class AsListed(Files):
     def listed(self, source):
         self.found = os.listdir(source)
@@ -189,9 +223,13 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 # check, dataset, sample, expected, found
 CASES = [
     ("records", Twice, "image 'i6'", "an id of its own", "stands in 'val' and 'test'"),
+    ("records", TwiceInTrain, "image 'i1'", "an id of its own", "stands twice in 'train'"),
+    ("records", OtherSplit, "image 'i5'", "in one split", "unknown split 'valid'"),
+    ("records", Mute, "image 'i0'", "captions that say something", "has no caption"),
     ("records", Silent, "caption 'i0#1'", "captions that say something", "empty"),
     ("splits", NoVal, "split 'val'", "images in each of", "none"),
     ("splits", SamePicture, "image 'i5' of val", "no other split holds", "'i4' in train"),
+    ("splits", Copies, "image 'copy", "no other split holds", "in train"),
     ("stable order", Shuffled, "read a second time", "at place", "image"),
     ("stable order", AsASet, "in another process", "at place", "image"),
     ("stable order", AsListed, "folders listed backwards", "at place", "image"),

@@ -107,6 +107,28 @@ class Squeezes(Honest):
         return output.squeeze()
 
 
+class OneSize(Honest):
+    def finished(self, output):
+        return output.view(5, 16)
+
+
+class NormOfBatch(Honest):
+    """Normalises over the batch in evaluation mode as well, where one caption alone has no spread."""
+
+    def finished(self, output):
+        return output if self.training else (output - output.mean(0)) / output.std(0)
+
+
+class RemembersWhatItSaw(Honest):
+    """Adds the mean of the batch before, a state that is none."""
+
+    seen = 0.0
+
+    def finished(self, output):
+        before, self.seen = self.seen, output.detach().mean(0)
+        return output + before
+
+
 class Detached(Honest):
     def finished(self, output):
         return output.detach()
@@ -254,6 +276,9 @@ CASES = [
     ("determinism", StartsAtRandom, "5 texts in training mode", "the same embeddings", "others"),
     ("variable batch", MeanOfBatch, "in a batch of 1", "its embedding in a batch of 5", "away from it"),
     ("variable batch", Squeezes, "a batch of 1", "(1, 16)", "(16,)"),
+    ("variable batch", OneSize, "a batch of 1", "no error", "RuntimeError"),
+    ("variable batch", NormOfBatch, "a batch of 1", "finite embeddings", "NaN"),
+    ("modes", RemembersWhatItSaw, "5 texts in evaluation mode", "from any seed", "others"),
     ("gradient", Detached, "2 texts in training mode", "with gradient", "detached"),
     ("state", Tables, "caption 'A black dog", "whose state was stored", "away from it"),
     ("frozen part", image(Draws), "view 1 of an image", "seeded by its index", "another one"),

@@ -66,6 +66,35 @@ class ImageOnly(Honest):
         return super().scores(image, text.detach())
 
 
+class CaptionOnly(Honest):
+    def scores(self, image, text):
+        with torch.no_grad():
+            image = functional.normalize(image, dim=1)
+        return 5 * image @ functional.normalize(text, dim=1).T
+
+
+class NanOfTwo(Honest):
+    """A deviation of one wrong score, which is none."""
+
+    def reduced(self, terms):
+        return terms.mean() + 0 * terms[1:].std()
+
+
+class SaysFloat(Honest):
+    def reduced(self, terms):
+        return terms.mean().item()
+
+
+class Grouped(Honest):
+    """Takes captions in two halves, and so tells who stands where."""
+
+    def scores(self, image, text):
+        half = len(image) // 2
+        scores = super().scores(image, text)
+        scores[:half, half:] = -5
+        return scores
+
+
 class Repels(Honest):
     def scores(self, image, text):
         return -super().scores(image, text)
@@ -193,6 +222,10 @@ CASES = [
     ("scalar", Distance, "exactly their images", "finite gradients", "image embedding"),
     ("scalar", Refuses, "8 random pairs", "no error", "TrainingError: not today, raised at"),
     ("gradient", ImageOnly, "8 random pairs", "a gradient to the caption embeddings", "none"),
+    ("gradient", CaptionOnly, "8 random pairs", "a gradient to the image embeddings", "none"),
+    ("scalar", NanOfTwo, "2 random pairs", "a finite number", "nan"),
+    ("scalar", SaysFloat, "8 random pairs", "a tensor of shape ()", "float"),
+    ("batch order", Grouped, "8 random pairs in training mode", "in any order", "in another one"),
     ("agreement", Repels, "8 pairs of seed 0", "where captions lie by other images", "by its own"),
     ("agreement", Neighbour, "8 pairs of seed 0", "where captions lie by other images", "by its own"),
     ("batch order", ByPlace, "8 random pairs in evaluation mode", "in any order", "in another one"),
@@ -208,7 +241,7 @@ CASES = [
     ("inputs", InPlace, "8 random pairs", "the image embeddings", "changed in place"),
     ("repeatable", Unseeded, "8 random pairs", "as the first time", ""),
     ("state", Counts, "in training mode", "as of the loss whose state was stored", ""),
-    ("state", SharesMemory, "", "can be stored", "share memory"),
+    ("state", SharesMemory, "three steps", "can be stored", "share memory"),
     ("figures", KeepsTheGraph, "figure 'value'", "a detached number", "with gradient"),
     ("figures", Vector, "figure 'value'", "a tensor of one number", "(3,)"),
     ("figures", Empty, "figure 'value'", "a finite number", "inf"),
