@@ -116,6 +116,22 @@ def test_sampled_classes_are_those_of_the_batch_and_others() -> None:
     assert torch.allclose(counts[others] / 300, torch.full((len(others),), share), atol=0.12)
 
 
+@pytest.mark.parametrize("group", [[1, 0, 2, 0, 2, 0], [3, 3, 3, 3, 3, 3], [0, 1, 2, 3, 4, 5]])
+def test_sampled_classes_are_as_many_as_asked_for_or_as_the_batch_has(group: list[int]) -> None:
+    ids = torch.tensor(group)
+    for sampled in (0.1, 0.25, 0.5, 0.9):
+        loss = InstanceLoss(dim=2, classes=20, sampled=sampled)
+        torch.manual_seed(3)
+        drawn = loss._draw(ids)
+        # Those of the batch first, then the highest draws.
+        torch.manual_seed(3)
+        order = torch.rand(20)
+        present = torch.unique(ids)
+        order[present] = 2.0
+        count = max(round(sampled * 20), len(present))
+        assert torch.equal(drawn, order.topk(count).indices.sort().values)
+
+
 def test_a_sampled_step_is_that_of_a_classifier_of_the_drawn_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     loss, (image, text, group) = build(sampled=0.5), batch()
     drawn = torch.unique(torch.cat([group, torch.tensor([0, 10])]))

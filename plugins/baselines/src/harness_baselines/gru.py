@@ -65,9 +65,10 @@ class VseGru(nn.Module):
 
     def forward(self, batch: Tensor) -> Tensor:
         """Embed (batch, length) word numbers: (batch, dim)."""
-        count = (batch > 0).sum(1).clamp(min=1)
+        # Read back once: packing takes lengths on the CPU.
+        count = (batch > 0).sum(1).clamp(min=1).cpu()
         words = self.embedding(batch[:, : int(count.max())])
-        packed = pack_padded_sequence(words, count.cpu(), batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(words, count, batch_first=True, enforce_sorted=False)
         _, last = self.recurrent(packed)
         state: Tensor = last[0]
         return state
