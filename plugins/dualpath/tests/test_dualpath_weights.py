@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from harness.api import ParameterError
 from harness_dualpath.backbone import Scaled, create, data_config
 from harness_dualpath.views import views_of
-from harness_dualpath.weights import load_package, load_path, weights_hash
+from harness_dualpath.weights import load_package, load_path, not_downloaded, weights_hash
 
 NAME = "test_resnet"
 
@@ -111,9 +111,26 @@ def test_without_a_network_the_missing_file_is_named(monkeypatch: pytest.MonkeyP
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ParameterError, match=r"timm/test_resnet.*model.safetensors") as caught:
+    with pytest.raises(ParameterError, match=r"model\.safetensors of timm/test_resnet\.") as caught:
         create(NAME, "timm")
-    assert "file:PATH" in caught.value.hint
+    folder = tmp_path / f"models--timm--{timm.get_pretrained_cfg(NAME).hf_hub_id.partition('/')[2]}"
+    assert f"below {folder} (no sha256 of it is known)" in caught.value.message
+    assert caught.value.hint.startswith("Fetch it where there is a network")
+    assert 'weights: "file:PATH"' in caught.value.hint
+
+
+@pytest.mark.parametrize("hub", [True, False])
+def test_the_hash_of_a_download_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, hub: bool
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    config = vars(timm.get_pretrained_cfg("resnet50")) | ({} if hub else {"hf_hub_id": None})
+    told = not_downloaded("resnet50", config, OSError("no network"))
+    name = config["url"].rpartition("/")[2]
+    digits = name.rpartition("-")[2].partition(".")[0]
+    assert f"{config['url']} (its sha256 begins with {digits})" in told.hint
+    assert (str(tmp_path / "hub" / "checkpoints" / name) in told.message) == (not hub)
+    assert told.message.endswith(": no network")
 
 
 @pytest.mark.skipif(

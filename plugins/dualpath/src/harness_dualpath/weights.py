@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from safetensors import SafetensorError
@@ -139,17 +141,39 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def not_downloaded(backbone: str, config: Mapping[str, Any], cause: OSError) -> ParameterError:
-    """Say which file timm looked for, its hash where timm knows it, and how to do without a download."""
+    """Say which file timm looked for and where, the hash where timm knows one, and how to do without a download.
+
+    Args:
+        config: timm's pretrained configuration of the backbone.
+    """
     hub, url = config.get("hf_hub_id"), config.get("url")
-    places = [f"timm's model hub ({hub}, model.safetensors)"] if hub else []
-    # torch's convention: the first digits of the file's sha256 end its name.
-    places += [f"{url} (its sha256 starts with the digits at the end of its name)"] if url else []
+    # timm asks its hub, and the address only where there is no hub.
+    sought = _of_hub(hub, config.get("hf_hub_filename")) if hub else _of_torch(url) if url else "nothing"
+    other = f" or {url} ({_known_hash(url)})" if url else ""
     return ParameterError(
-        f"timm could not get the weights of {backbone!r} from {' or '.join(places) or 'anywhere'}: {cause}",
-        hint='Fetch the file where there is a network and set weights: "file:PATH". '
+        f"timm could not get the weights of {backbone!r}. It looked for {sought}: {cause}",
+        hint=f'Fetch it{other} where there is a network, put it anywhere, and set weights: "file:PATH". '
         + ("weights: package needs no download. " if backbone in PACKAGES else "")
         + "weights: null starts from random ones.",
     )
+
+
+def _known_hash(url: str) -> str:
+    # torch's convention: the first digits of the file's sha256 end its name.
+    digits = re.search(r"-([a-f0-9]{6,})\.[a-z.]+$", urlsplit(url).path)
+    return f"its sha256 begins with {digits[1]}" if digits else "no sha256 of it is known"
+
+
+def _of_torch(url: str) -> str:
+    return str(Path(torch.hub.get_dir()) / "checkpoints" / PurePosixPath(urlsplit(url).path).name)
+
+
+def _of_hub(repository: str, file: str | None) -> str:
+    """Tell where timm's hub keeps what it downloads; the hub tells the hash of a file beside the file alone."""
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.partition('@')[0].replace('/', '--')}"
+    return f"{file or 'model.safetensors'} of {repository} below {folder} (no sha256 of it is known)"
 
 
 def weights_hash(model: nn.Module) -> str:
