@@ -186,6 +186,8 @@ def _files(names: Names, sort: str, workspace: bool) -> tuple[dict[str, str], st
         f"src/{names.package}/py.typed": "",
         f"tests/test_{names.package}.py": f"{sort}/test",
     }
+    if not workspace:
+        files[".gitignore"] = "common/gitignore"
     fields["tree"] = _tree(names, told.kind)
     texts = {path: _filled(template, fields) if template else "" for path, template in files.items()}
     texts["registry.yaml"] = (

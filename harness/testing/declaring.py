@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.catalog import ALLOW_LIST
 from harness.hookspecs import ENTRY_POINT_GROUP
 from harness.testing.violation import Violation
 
@@ -83,10 +84,12 @@ def check_plugin(plugin: str, distribution: str, problem: str = "") -> Iterator[
 
 def _loaded(distribution: str) -> list[str] | str:
     """Return the heavy libraries that a fresh process loads with the declarations, or what it died of."""
+    # A list of plugins may name others than this distribution brings, which would be a fault there.
+    environment = {key: value for key, value in os.environ.items() if key != ALLOW_LIST}
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter, on our own text
             [sys.executable, "-c", _LOADED, distribution, _ANSWER, *HEAVY],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",

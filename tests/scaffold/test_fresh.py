@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sysconfig
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.catalog import ALLOW_LIST
 from harness.scaffold import KINDS
 
 PLUGINS = {
@@ -24,6 +26,9 @@ PLUGINS = {
     "new-judge": ("--kind", "evaluator"),
 }
 UV = shutil.which("uv")
+ROOT = Path(__file__).resolve().parents[2]
+INSIDE = "new-inside"
+"""One that is written into a checkout of the harness."""
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +51,36 @@ def python(tmp_path_factory: pytest.TempPathFactory, environment: Mapping[str, s
         done = call(interpreter, folder, environment, "harness.cli", "plugin", "new", name, *options)
         assert done.returncode == 0, done.stderr
         assert f"cd {name}" in done.stdout
+    checkout = folder / "checkout"
+    checkout.mkdir()
+    shutil.copy(ROOT / "pyproject.toml", checkout)
+    done = call(
+        interpreter, checkout, environment, "harness.cli", "plugin", "new", INSIDE, "--kind", "evaluator"
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"plugins/{INSIDE}/pyproject.toml" in done.stdout
     if UV is None:
         pytest.skip("uv, which installs packages here, is not at hand")
-    projects = [argument for name in PLUGINS for argument in ("-e", str(folder / name))]
-    subprocess.run(
-        [UV, "pip", "install", "--python", str(interpreter), "--no-deps", *projects],
-        check=True,
+    install(UV, interpreter, environment, ["-e", str(checkout / "plugins" / INSIDE)], checkout)
+    for name in PLUGINS:
+        # The line of its README itself; what it depends on is there.
+        (line,) = re.findall(r"^uv pip install (.+)$", (folder / name / "README.md").read_text(), re.M)
+        install(UV, interpreter, environment, shlex.split(line), folder / name)
+    return interpreter
+
+
+def install(
+    uv: str, python: Path, environment: Mapping[str, str], arguments: list[str], folder: Path
+) -> None:
+    done = subprocess.run(
+        [uv, "pip", "install", "--python", str(python), "--no-deps", *arguments],
         env=dict(environment),
         cwd=folder,
+        capture_output=True,
+        text=True,
     )
-    return interpreter
+    assert done.returncode == 0, done.stderr
+    assert "does not have an extra" not in done.stderr
 
 
 def call(
@@ -80,7 +105,8 @@ def test_their_tests_pass_at_once(python: Path, environment: Mapping[str, str]) 
     # All in one process: most of the time goes into loading torch.
     tests = [f"{name}/tests" for name in PLUGINS]
     strict = ("-W", "error", "--strict-markers", "--import-mode=importlib", "-p", "no:cacheprovider")
-    done = call(python, folder, environment, "pytest", "-q", "-rA", *strict, *tests)
+    alone = {**environment, ALLOW_LIST: ",".join(PLUGINS)}  # and none of this repository's
+    done = call(python, folder, alone, "pytest", "-q", "-rA", *strict, *tests)
     assert done.returncode == 0, done.stdout + done.stderr
     for name, (_, kind, *_rest) in PLUGINS.items():
         for contract in (f"plugin-{name}", f"{kind}-{name}"):
@@ -89,9 +115,36 @@ def test_their_tests_pass_at_once(python: Path, environment: Mapping[str, str]) 
 
 
 def test_one_does_under_its_own_settings(python: Path, environment: Mapping[str, str]) -> None:
-    done = call(python, python.parents[2] / "new-judge", environment, "pytest", "-p", "no:cacheprovider")
+    alone = {**environment, ALLOW_LIST: "new-judge"}
+    done = call(python, python.parents[2] / "new-judge", alone, "pytest", "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "configfile: pyproject.toml" in done.stdout
+
+
+def test_one_inside_does_under_the_settings_of_the_repository(
+    python: Path, environment: Mapping[str, str]
+) -> None:
+    checkout = python.parents[2] / "checkout"
+    alone = {**environment, ALLOW_LIST: INSIDE}
+    done = call(python, checkout, alone, "pytest", "-p", "no:cacheprovider", f"plugins/{INSIDE}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"rootdir: {checkout}" in done.stdout
+    done = call(
+        *(
+            python,
+            checkout,
+            environment,
+            "harness.cli",
+            "plan",
+            "--matrix",
+            INSIDE,
+            "--no-estimate",
+            "--json",
+        ),
+        *("--registry", f"plugins/{INSIDE}/registry.yaml"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["cells"]) == 2
 
 
 def test_its_matrix_is_one(python: Path, environment: Mapping[str, str]) -> None:

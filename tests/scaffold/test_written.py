@@ -66,10 +66,18 @@ def test_its_registry_extends_ours_by_a_matrix(tmp_path: Path, sort: str) -> Non
     assert written.snippet in (tmp_path / "new" / "README.md").read_text(encoding="utf-8")
     registry = Registry.load(tmp_path / "new" / "registry.yaml")
     assert "soft-hinge" in registry.matrices
+    assert registry.matrices["soft-hinge"].leaderboard, "it ends with a row in a table"
     assert "ablations" in registry.matrices
     alone = tmp_path / "registry.yaml"
     alone.write_text(f"version: 1\nextends: default\n{written.snippet}\n", encoding="utf-8")
     Registry.load(alone)
+
+
+def test_what_runs_leave_behind_is_kept_out_of_git(tmp_path: Path) -> None:
+    outside = write_plugin(names_of("x", "loss"), "loss", tmp_path / "outside")
+    assert ".harness/" in (tmp_path / "outside" / ".gitignore").read_text(encoding="utf-8").splitlines()
+    inside = write_plugin(names_of("x", "loss"), "loss", tmp_path / "inside", workspace=True)
+    assert set(outside.files) - set(inside.files) == {".gitignore"}  # that of the repository counts there
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:

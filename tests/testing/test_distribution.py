@@ -12,6 +12,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.testing import check_distribution
+from harness.testing.declaring import check_plugin
 from harness.testing.distribution import contracts_of
 
 HOOKS = """\
@@ -127,6 +128,11 @@ def test_one_that_dies_in_a_process_of_its_own_is_told(mixed: Path) -> None:
     (violation,) = check_distribution("acme-dies")
     assert (violation.check, violation.sample) == ("loading", "in a process of its own")
     assert violation.found == "exit code 3: no display here"
+
+
+def test_a_list_of_plugins_is_no_fault_of_one_of_them(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_PLUGINS", "mixed,recall")
+    assert {violation.check for violation in check_plugin("mixed", "acme-mixed")} == {"light", "api"}
 
 
 def test_the_command_prints_a_table_and_exits_with_1(mixed: Path, tmp_path: Path) -> None:
