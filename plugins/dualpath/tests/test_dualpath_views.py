@@ -165,6 +165,20 @@ def test_torch_scales_as_pillow_does(shape: tuple[int, int]) -> None:
             assert a.shape == b.shape == (3, 32, 32)
 
 
+@pytest.mark.parametrize("name", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("shape", [(375, 500), (41, 37), (20, 9)])
+def test_scaling_with_channels_innermost_equals_scaling_planes(name: str, shape: tuple[int, int]) -> None:
+    raw = np.random.default_rng(2).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    cut = Views(height=32, width=32, interpolation=name, resize="torch")
+    for piece in (raw, raw[3:, 2:-1]):
+        found = cut.whole(piece)
+        planes = torch.from_numpy(piece.copy()).permute(2, 0, 1).contiguous().unsqueeze(0)
+        plain = torch.nn.functional.interpolate(planes, found.shape[1:], mode=name, antialias=True)[0]
+        assert torch.equal(found, plain)
+        # What order of memory it has is the half of its speed.
+        assert found.permute(1, 2, 0).is_contiguous()
+
+
 def test_new_parameters_leave_the_address_of_cached_features() -> None:
     assert " crop=" not in views().key
     assert " resize=" not in views().key

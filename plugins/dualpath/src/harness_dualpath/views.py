@@ -174,7 +174,8 @@ class Views:
                 math.ceil(box[3]),
             )
             raw = raw[top:bottom, left:right]
-        image = _shared(raw).unsqueeze(0)
+        # A batch of one is made of (height, width, 3): torch then sees that channels lie innermost, and leaves them so.
+        image = _shared(raw).permute(1, 2, 0).unsqueeze(0).permute(0, 3, 1, 2)
         mode = _MODES[self.interpolation]
         return nn.functional.interpolate(image, (size[1], size[0]), mode=mode, antialias=True)[0]
 
