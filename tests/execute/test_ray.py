@@ -152,6 +152,19 @@ def test_a_run_that_kills_each_worker_is_given_up_and_its_last_words_are_heard(
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_what_hangs_on_a_worker_is_ended_there_and_begun_no_second_time(
+    toy: Any, running: Any, at: Any, log: Path
+) -> None:
+    hanging = (DIRECT, "direct: {experiment: direct, text.fault: hangs}")
+    plan = toy.plan(hanging, only={"variant": ["direct", "closed"]})
+    stalled, done = at(plan, stalled_after=3.0)
+    assert (stalled.status, done.status) == ("failed", "done")
+    assert stalled.error == "it stalled: nothing has moved for 3 seconds"
+    assert "in _broken" in stalled.traceback.read_text()
+    assert events(log, "training") == 2
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_signal_and_a_demand_without_room_are_answered(toy: Any, running: Any, at: Any) -> None:
     plan = toy.plan(("epochs: 4, batch", "epochs: 100000, batch"), matrix="seeds")
     stop: list[int] = []
