@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.data.images import ImageError
 from harness.data.manifest import MANIFEST, RECORDS
-from harness.durable import make_folders, sync_folder
+from harness.durable import durable, make_folders, reach, sync_folder
 from harness.errors import DataError, StoreError
 from harness.specs import valid_name
 
@@ -130,22 +130,23 @@ def replace(root: Path, name: str, files: Mapping[str, bytes]) -> None:
     """Write the files of a dataset beside it, make them durable, and rename them into place.
 
     Raises:
-        OSError: if they cannot be written; what was there before is as it was.
+        StoreError, OSError: names what cannot be written; what was there before is as it was.
     """
     folder, previous = root / name, root / _PREVIOUS.format(name=name)
     fresh = Path(tempfile.mkdtemp(prefix=_NEW.format(name=name), dir=root))
     try:
         for file, data in files.items():
-            with (fresh / file).open("xb") as stream:
+            with durable(fresh / file) as stream:
                 stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
         fresh.chmod(0o777 & ~umask())
         sync_folder(fresh)
+        reach("before dataset")
         if folder.exists():
             folder.rename(previous)
+        reach("renamed dataset")
         fresh.rename(folder)
         sync_folder(root)
+        reach("after dataset")
     except BaseException:
         if previous.exists() and not folder.exists():
             previous.rename(folder)
