@@ -43,9 +43,9 @@ Sizes = Annotated[
 def group(context: typer.Context) -> None:
     """Measure how fast the harness is beside what people use today; without a name, list the benchmarks.
 
-    Each runs what it compares in interleaved rounds, on this machine, and checks first that all find the same. None
-    takes more than some minutes; --rounds 1 --seconds 0 is quickest. Nothing is stored: --json prints all figures,
-    --write puts them into docs/performance.md of a checkout.
+    Each runs what it compares in interleaved rounds, on this machine, and checks first that all find the same. Most
+    take minutes, loss and matrix ten or more; --rounds 1 --seconds 0 is quickest. Nothing is stored: --json prints
+    all figures, --write puts them into docs/performance.md of a checkout.
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
