@@ -149,6 +149,16 @@ def other_parameters(part: Part, manifest: Manifest) -> bool:
     return same and canonical(dict(manifest.params)) != canonical(dict(part.params))
 
 
+def reconcile(part: Part, manifest: Manifest, command: str) -> str:
+    """Say how a prepared dataset and its entry come together again; `command` prepares it as the entry says."""
+    if not other_parameters(part, manifest):
+        return command
+    return (
+        "Write the parameters that it was prepared with into that entry, or prepare it with those of the "
+        f"entry: {command}; with --as NAME it becomes a dataset of its own."
+    )
+
+
 def _told(params: Mapping[str, Any]) -> str:
     """Write parameters as registry.yaml has them."""
     return (

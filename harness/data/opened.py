@@ -16,9 +16,9 @@ from harness.data.manifest import (
     Manifest,
     StoredRecord,
     differences,
-    other_parameters,
     read_manifest,
     read_records,
+    reconcile,
 )
 from harness.data.prepared import annotations_of, dataset_spec
 from harness.errors import DataError, nearest
@@ -210,12 +210,7 @@ def _prepared(part: Part, root: Path) -> tuple[Path, Manifest]:
         raise DataError(error.message, hint=_command(part)) from error
     difference = differences(part, manifest)
     if difference:
-        hint = _command(part)
-        if other_parameters(part, manifest):
-            hint = (
-                "Write the parameters that it was prepared with into that entry, or prepare it with those of the "
-                f"entry: {hint}; with --as NAME it becomes a dataset of its own."
-            )
+        hint = reconcile(part, manifest, _command(part))
         raise DataError(f"dataset {part.name!r} cannot be used: {difference}", hint=hint)
     return folder, manifest
 

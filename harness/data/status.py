@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.data import folder as folders
-from harness.data.manifest import Manifest, differences, read_manifest, read_records
+from harness.data.manifest import (
+    Manifest,
+    differences,
+    other_parameters,
+    read_manifest,
+    read_records,
+    reconcile,
+)
 from harness.data.prepared import dataset_spec
 from harness.errors import DataError, InputError, RegistryError
 from harness.plan import Part
@@ -151,6 +158,8 @@ def _prepared(root: Path, name: str, part: Part | None) -> DatasetStatus:
 
 def _state(manifest: Manifest, part: Part | None) -> tuple[State, str]:
     if part and (difference := differences(part, manifest)):
+        if other_parameters(part, manifest):
+            difference += f". {reconcile(part, manifest, _command(manifest, part, gone=False))}"
         return "outdated", difference
     if not Path(manifest.source).is_dir():
         return "source gone", f"{manifest.source} is gone"

@@ -174,6 +174,7 @@ def test_status_tells_every_state(source: Path, root: Path, catalog: Catalog, tm
     assert found["ready"].command == ""
     assert found["away"].command == "harness data prepare away --from DIR"
     assert found["old"].command == f"harness data prepare old --from '{source}'"
+    assert "Write the parameters that it was prepared with into that entry" in found["old"].detail
     assert found["lost"].command == "harness data prepare lost --from DIR"
     assert "no plugin declares dataset 'nobody'" in found["strange"].detail
     assert sorted(prepared_parts(root)) == ["extra", "lost", "old", "ready", "torn"]
