@@ -84,6 +84,12 @@ class Store:
         self.sweep()
         return sorted(path.parent.name for path in self.runs.glob(f"*/{MANIFEST}"))
 
+    def half(self) -> list[str]:
+        """Return the names of the folders below `runs` that have no manifest, sorted: no run is read from one."""
+        return sorted(
+            path.name for path in self.runs.glob("[!.]*") if path.is_dir() and not self.finished(path.name)
+        )
+
     def result(self, fingerprint: str) -> Result:
         """Read a result.
 

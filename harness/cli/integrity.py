@@ -72,10 +72,11 @@ def _together(damages: Sequence[Damage]) -> Iterator[tuple[Damage, int]]:
 def preparing(where: Place, registry: Registry, options: Mapping[str, Any]) -> Mapping[str, str]:
     """Return for every prepared dataset the command that prepares it again, in the store that was examined."""
     from harness.data import prepare_again
-    from harness.data.folder import names
+    from harness.data.folder import half, names
 
     words = "".join(f" {shlex.quote(word)}" for word in given(options))
-    return {name: prepare_again(where.data, name, registry.datasets) + words for name in names(where.data)}
+    held = [*names(where.data), *half(where.data)]
+    return {name: prepare_again(where.data, name, registry.datasets) + words for name in held}
 
 
 def commands_of(

@@ -49,6 +49,12 @@ def names(root: Path) -> list[str]:
     return sorted(name for name in found | hidden if valid_name(name) and find(root, name))
 
 
+def half(root: Path) -> list[str]:
+    """List the folders below `root` that hold a dataset's records and no manifest: nothing reads one."""
+    found = (path.parent.name for path in root.glob(f"[!.]*/{RECORDS}"))
+    return sorted(name for name in found if valid_name(name) and not find(root, name))
+
+
 def check_name(name: str) -> None:
     """Refuse a name that could leave the data root.
 

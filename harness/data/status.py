@@ -102,7 +102,7 @@ def prepare_again(root: Path, name: str, registered: Collection[str] = ()) -> st
         manifest = None
     if manifest is not None:
         return _command(manifest, None, gone=not Path(manifest.source).is_dir())
-    if folder is None or name in registered:
+    if name in registered or not (folder or (root / name).is_dir()):
         return f"harness data prepare {name} --from DIR"
     return f"harness data prepare COMPONENT --from DIR --as {name}"
 

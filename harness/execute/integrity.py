@@ -9,7 +9,8 @@ from pathlib import Path
 
 from harness import checkpoint, decoded, derived, features
 from harness.data import prepare_again, verify
-from harness.data.folder import names
+from harness.data.folder import find, half, names
+from harness.data.manifest import MANIFEST as DATA_MANIFEST
 from harness.errors import HarnessError, StoreError
 from harness.leaks import looks
 from harness.manifest import MANIFEST, unlisted
@@ -78,10 +79,10 @@ def examine(
     """
     tell = progress or _silent
     store = Store(home)
-    fingerprints = store.fingerprints()
+    fingerprints = sorted([*store.fingerprints(), *store.half()])
     checkpoints = sorted(store.home.glob("work/*/checkpoint*.pt"))
     cached = {kind: sorted((home / kind).glob(pattern)) for kind, (pattern, _) in CACHES.items()}
-    prepared = names(data)
+    prepared = sorted([*names(data), *half(data)])
     total = len(fingerprints) + len(checkpoints) + sum(map(len, cached.values())) + len(prepared)
     counts = {"run": 0, "checkpoint": len(checkpoints), "dataset": len(prepared)} | {
         kind: len(paths) for kind, paths in cached.items()
@@ -112,6 +113,10 @@ def examine(
 
 def _run(store: Store, fingerprint: str, commands: Mapping[str, str]) -> Iterator[Damage]:
     again = commands.get(fingerprint) or _own_command(store, fingerprint)
+    if not store.finished(fingerprint):
+        path = str(store.folder(fingerprint) / MANIFEST)
+        yield Damage(kind="run", path=path, problem="missing", repair=again)
+        return
     for found in store.damage(fingerprint):
         path, _, problem = found.partition(f"{MANIFEST}: ") if f"{MANIFEST}: " in found else (found, "", "")
         yield Damage(
@@ -170,6 +175,10 @@ def _cache(kind: str, path: Path) -> Iterator[Damage]:
 
 
 def _dataset(name: str, data: Path, again: str) -> Iterator[Damage]:
+    if find(data, name) is None:
+        path = str(data / name / DATA_MANIFEST)
+        yield Damage(kind="dataset", path=path, problem="missing", repair=again)
+        return
     try:
         problems = verify(name, data)
     except HarnessError as error:

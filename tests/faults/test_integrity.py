@@ -151,21 +151,64 @@ def read(kind: str, path: Path) -> Any:
 
 
 @pytest.mark.fault(5)
+def test_a_file_that_is_gone_is_named_and_its_run_done_again(
+    stored: Path, invoke: Callable[..., Any], toy_log: Any, faults: Faults
+) -> None:
+    for kind, pattern in KINDS.items():
+        path = sorted(stored.glob(pattern))[0]
+        seed = json.loads((path.parent / "spec.json").read_text())["seed"]
+        path.unlink()
+        with faults.inject():
+            code, out, _ = invoke("doctor", "--store", "--json")
+            assert code == 1, kind
+            (found,) = json.loads(out)["damaged"]
+            assert found == {"kind": "run", "path": str(path), "problem": "missing", "repair": MENDED[seed]}
+            toy_log.clear()
+            assert invoke("run", "--matrix", "seeds", *HOUSE)[0] == 0
+            assert len(toy_log.events("training")) == 1, kind
+            assert invoke("doctor", "--store")[0] == 0
+
+
+@pytest.mark.fault(5)
+@pytest.mark.parametrize("gone", ["manifest.json", "records.jsonl"])
+def test_a_file_of_a_dataset_that_is_gone_is_named(
+    gone: str, tmp_path: Path, invoke: Callable[..., Any], faults: Faults
+) -> None:
+    source, data = photographs(tmp_path), tmp_path / "home" / "data"
+    prepare(source, data)
+    assert invoke("doctor", "--store")[0] == 0
+    with faults.inject():
+        (data / "mine" / gone).unlink()
+        code, out, _ = invoke("doctor", "--store", "--json")
+        assert code == 1
+        (found,) = json.loads(out)["damaged"]
+        assert found["kind"] == "dataset"
+        assert gone in found["path"] + found["problem"]
+        assert "harness data prepare" in found["repair"]
+        assert "--as mine" in found["repair"]
+    prepare(source, data)
+    assert invoke("doctor", "--store")[0] == 0
+
+
+def photographs(parent: Path) -> Path:
+    """Write three images with their annotations, one of each split."""
+    from PIL import Image
+
+    source = parent / "photographs"
+    source.mkdir()
+    rows = []
+    for shade, (name, split) in enumerate({"a": "train", "b": "val", "c": "test"}.items()):
+        Image.new("RGB", (8, 8), (shade, 0, 0)).save(source / f"{name}.png")
+        rows.append({"filename": f"{name}.png", "split": split, "sentences": [{"raw": name}]})
+    (source / "dataset.json").write_text(json.dumps({"images": rows}))
+    return source
+
+
+@pytest.mark.fault(5)
 def test_damage_of_every_kind_is_named_with_what_mends_it(
     stored: Path, invoke: Callable[..., Any], toy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from PIL import Image
-
-    source = stored.parent / "photographs"
-    source.mkdir()
-    for shade, name in enumerate("abc"):
-        Image.new("RGB", (8, 8), (shade, 0, 0)).save(source / f"{name}.png")
-    rows = [
-        {"filename": "a.png", "split": "train", "sentences": [{"raw": "a"}]},
-        {"filename": "b.png", "split": "val", "sentences": [{"raw": "b"}]},
-        {"filename": "c.png", "split": "test", "sentences": [{"raw": "c"}]},
-    ]
-    (source / "dataset.json").write_text(json.dumps({"images": rows}))
+    source = photographs(stored.parent)
     prepare(source, stored / "data")
     for kind in ("decoded", "looks", "derived"):
         fill(kind, toy)
