@@ -1,7 +1,8 @@
 """A table of the leaderboards in the forms that other programs read: csv, HTML, LaTeX, JSON.
 
 Texts of other people stay texts in each: a spreadsheet computes no formula of theirs, a browser and LaTeX read no
-markup of theirs, and nothing invisible is left in them.
+markup of theirs, and nothing invisible is left in them. JSON alone has them as they are, its own signs for what is
+not ASCII.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import csv
 import html
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 
 from harness.leaderboard.benchmark import Benchmark, Cell, deviation, kind, paths, source
@@ -20,6 +22,8 @@ from harness.leaderboard.tables import COLUMNS, HEADER, Line, certainty, paramet
 
 FORMULAS = tuple("=+-@＝＋－＠")  # noqa: RUF001 - spreadsheets take the wide ones for the others
 """What a spreadsheet takes for the beginning of a formula."""
+# In many countries a spreadsheet splits at semicolons, and quotes that do not begin a cell protect nothing there.
+_BEGINS = re.compile(rf'(?:^|[;|])[\s"]*(?=[{re.escape("".join(FORMULAS))}])')
 _WHOLE = 10**9
 _FIGURES = (*HEADER[3:12], "std")
 _RIGHT = range(4, 4 + len(_FIGURES))
@@ -73,7 +77,7 @@ _PAGE = """\
 def as_csv(table: Benchmark) -> str:
     """Write the records with a header: figures as numbers, nothing where none is known, UTF-8 text.
 
-    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    An apostrophe stands before what a spreadsheet would take for a formula, be it split at commas, at ``;`` or ``|``.
     """
     records = table.records()
     written = io.StringIO()
@@ -87,8 +91,7 @@ def harmless(cell: Cell) -> Cell:
     """Return a cell of a csv that no spreadsheet computes; numbers stay what they are."""
     if not isinstance(cell, str):
         return cell
-    text = plain(cell, _WHOLE)
-    return f"'{text}" if text.startswith(FORMULAS) else text
+    return _BEGINS.sub(r"\g<0>'", plain(cell, _WHOLE))
 
 
 def as_json(table: Benchmark) -> str:

@@ -21,6 +21,7 @@ TEXTS = [
     *("!!python/object/apply:os.system ['x']", "&a [*a]", "{a: 1} # x", "%YAML 1.1", "no", "1e3", "{{7*7}}"),
     *("\t=2+2", "\r@SUM(2)", "\uff1d1+1", "- text", "\\input{/etc/passwd}", "\\write18{id} % x", "\\end{tabular}"),
     *("a & b \\\\ c^2_i ~ \\verb|x|", "--- -- ?` <<", "${HOME} `id` $(id)", "../../etc/passwd"),
+    *("x;=cmd|/C calc!A0;y", 'x;"=1+1', "x; \uff20SUM(1)", "x | -2+3", "x;+1;\t=2"),
     *("word " * 10_000, "e\u0301" + "\u0301" * 200, "\u8868 \U0001f600 \u0639", " "),
 ]  # fmt: skip
 MEANT = [text for text in TEXTS if text.strip()]
