@@ -113,8 +113,9 @@ class _Watch:
         """
         with self._process() as folder:
             while not self.over:
+                dead = not self.process.is_alive()  # before its last words are heard
                 self._listen()
-                if not self.over and not self.process.is_alive():
+                if dead and not self.over:
                     return self._lost()
                 if self.moved is not None and time.monotonic() - self.moved > self.workspace.stalled_after:
                     return self._stalled(folder)

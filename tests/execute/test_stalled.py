@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.errors import Interrupted
+from harness.execute import confined
 from harness.store import Store
 
 LIMIT = 3.0
@@ -82,6 +83,20 @@ def test_one_of_several_devices_that_hangs_is_told_with_its_stack(toy: Any) -> N
     story = outcome.traceback.read_text()
     assert story.count("in _broken") == 2
     assert "in _listen" in story
+
+
+def test_a_process_that_ends_just_after_it_was_heard_is_heard_once_more(
+    toy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen = confined._Watch._listen
+
+    def listen_and_wait(self: Any) -> None:
+        listen(self)
+        self.process.join(60)
+
+    monkeypatch.setattr(confined._Watch, "_listen", listen_and_wait)
+    (outcome,) = toy.execute(toy.plan(matrix="one"), stalled_after=600.0)
+    assert (outcome.status, outcome.error) == ("done", "")
 
 
 def test_a_killed_process_and_a_signal_are_told_as_they_are(toy: Any) -> None:
