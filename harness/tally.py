@@ -19,6 +19,9 @@ HINT = "Lower the stage's lr, set clip, or look at the loss's parameters in regi
 FLAT = 1e-3
 """Part of its size by which a term that does not move differs between the steps of an epoch at most."""
 
+Ranges = dict[str, tuple[float, float, int]]
+"""Of each term its least and greatest value, and of how many steps they are."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Told:
@@ -47,7 +50,6 @@ class Tally:
     def __init__(self, device: str) -> None:
         self.device, self.every = device, 1 if device == "cpu" else STEPS
         self.waiting: list[_Told] = []
-        self._ranges: dict[str, tuple[float, float]] = {}
 
     def add(
         self,
@@ -91,8 +93,8 @@ class Tally:
         """Tell whether it is time to read."""
         return len(self.waiting) >= self.every
 
-    def read(self, sums: dict[str, float]) -> None:
-        """Add to `sums` what waits, in one transfer.
+    def read(self, sums: dict[str, float], ranges: Ranges) -> None:
+        """Add to `sums`, and to the `ranges` of terms, what waits, in one transfer.
 
         Raises:
             TrainingError: names the first step with a term that is NaN or infinite, with a parameter whose gradient
@@ -124,13 +126,13 @@ class Tally:
             for name, value in read.items():
                 sums[name] = sums.get(name, 0.0) + value
                 if name in told.terms:
-                    low, high = self._ranges.get(name, (value, value))
-                    self._ranges[name] = min(low, value), max(high, value)
+                    low, high, steps = ranges.get(name, (value, value, 0))
+                    ranges[name] = min(low, value), max(high, value), steps + 1
 
-    def flat(self) -> bool:
-        """Tell whether some term stood still over the steps that were read since this was asked last.
 
-        The hinges of a ranking loss do where all embeddings are equal: each is its margin.
-        """
-        ranges, self._ranges = self._ranges, {}
-        return any(high - low <= FLAT * abs(high) for low, high in ranges.values())
+def flat(ranges: Ranges) -> bool:
+    """Tell whether some term stood still over two steps or more.
+
+    The hinges of a ranking loss do where all embeddings are equal: each is its margin.
+    """
+    return any(steps > 1 and high - low <= FLAT * abs(high) for low, high, steps in ranges.values())

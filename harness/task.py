@@ -27,6 +27,7 @@ class State:
     Attributes:
         epoch, step: the epoch, from 1, and the steps of it that are done.
         sums: of the epoch's figures.
+        ranges: of the epoch's terms, see `harness.tally.Ranges`.
         best: the weights of `best_epoch`.
         misses: looks at val since then.
         parts: the most that a batch was embedded in.
@@ -37,6 +38,7 @@ class State:
     epoch: int = 1
     step: int = 0
     sums: dict[str, float] = field(default_factory=dict)
+    ranges: dict[str, tuple[float, float, int]] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_rsum: float = -1.0

@@ -17,7 +17,7 @@ from harness.inputs import derive, draw_epoch, sent
 from harness.protocols import ClosedFormLoss, Reporting
 from harness.schedule import build_optimizer, idle_globs, rate_factor
 from harness.step import Batch, Step
-from harness.tally import STEPS, Tally
+from harness.tally import STEPS, Tally, flat
 from harness.task import State, Task, Trained
 
 CHECKPOINT_SECONDS = 30.0
@@ -88,7 +88,7 @@ class _Training:
             if stage.patience is not None and state.misses >= stage.patience:
                 break
             state.epoch += 1
-            state.step, state.sums = 0, {}
+            state.step, state.sums, state.ranges = 0, {}, {}
             self._pause(finished=state.epoch > stage.epochs)
         self._clock()
         if self.team.lead:
@@ -126,7 +126,7 @@ class _Training:
             if state.step < self.steps:
                 self._pause()
             if state.step % STEPS == 0 or state.step == self.steps:
-                self.tally.read(state.sums)
+                self.tally.read(state.sums, state.ranges)
                 done = (state.epoch - 1) * self.steps + state.step
                 task.progress("train", done, stage.epochs * self.steps, self._note())
         self._close_epoch()
@@ -158,14 +158,14 @@ class _Training:
             seen,
         )
         if self.tally.due:
-            self.tally.read(state.sums)
+            self.tally.read(state.sums, state.ranges)
 
     def _close_epoch(self) -> None:
         state, stage = self.state, self.stage
         row = {"epoch": float(state.epoch), "rate": rate_factor(stage, state.epoch - 1)}
         row |= {key: total / self.steps for key, total in state.sums.items()}
         # A loss that stands still may have collapsed: that is looked for in between, too, until a look shows life.
-        doubtful = self.tally.flat() and not state.alive
+        doubtful = flat(state.ranges) and not state.alive
         due = state.epoch % stage.evaluate_every == 0 or state.epoch == stage.epochs
         seen = self._look() if self.team.lead and (due or doubtful) else 0.0
         if due:
@@ -217,7 +217,7 @@ class _Training:
             return
         signal = int(self.team.agree(self.task.stopping())[0])
         if signal or (not finished and time.monotonic() - self.saved >= CHECKPOINT_SECONDS):
-            self.tally.read(self.state.sums)
+            self.tally.read(self.state.sums, self.state.ranges)
             self._clock()
             self._save()
             self.saved = time.monotonic()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harness.checkpoint import read
 from harness.collapse import Look, same, spread, stuck
 from harness.errors import Interrupted, TrainingError
 from harness.evaluate import embed, rank
@@ -70,9 +71,16 @@ class Hinge(nn.Module):
 
 
 def trained(
-    path: Path, loss: nn.Module, *, width: float = 1.0, dead: bool = False, **fields: Any
+    path: Path,
+    loss: nn.Module,
+    *,
+    width: float = 1.0,
+    dead: bool = False,
+    looks: list[Look] | None = None,
+    **fields: Any,
 ) -> tuple[Trained, list[Look]]:
     """Train on 12 pairs for 6 epochs of 3 steps; val is the same pairs."""
+    looks = [] if looks is None else looks
     torch.manual_seed(0)
     root = nn.ModuleDict(
         {"image": Head(dead=dead), "text": Near(width=width), "loss": nn.ModuleDict({"it": loss})}
@@ -80,7 +88,6 @@ def trained(
     model, images = Model(root, {"it": 1.0}), FeatureInputs(torch.randn(1, N, DIM))
     stopping = fields.pop("stopping", lambda: 0)
     values = {"name": "one", "losses": {"it": 1.0}, "epochs": 6, "batch": 4, "lr": 0.05, "momentum": 0.0}
-    looks: list[Look] = []
 
     def validate() -> Look:
         embedded = embed(SPLIT, model.image, model.text, images, torch.arange(N))
@@ -125,6 +132,11 @@ def test_a_loss_that_moves_is_not_looked_into(tmp_path: Path) -> None:
     assert len(done.history) == 6
 
 
+def test_one_step_an_epoch_stands_not_still(tmp_path: Path) -> None:
+    _, looks = trained(tmp_path, Hinge(), evaluate_every=6, batch=N)
+    assert len(looks) == 1
+
+
 def test_captions_that_move_apart_are_given_time(tmp_path: Path) -> None:
     done, looks = trained(tmp_path, Widening(100), width=6e-4)
     assert [list(look.same) for look in looks[:2]] == [["caption"], ["caption"]]
@@ -152,6 +164,36 @@ def test_a_resumed_training_remembers_what_it_saw(tmp_path: Path) -> None:
         trained(tmp_path, Hinge(), dead=True, stopping=stopping)
     with pytest.raises(TrainingError, match="in epoch 2 as at the look before"):
         trained(tmp_path, Hinge(), dead=True)
+
+
+@pytest.mark.parametrize("steps", [[2], [1, 1, 3]])
+def test_a_resumed_training_looks_when_an_undisturbed_one_does(tmp_path: Path, steps: list[int]) -> None:
+    """Pieces of one step of an epoch, whose loss moves from step to step."""
+
+    def interrupted(path: Path, stops: list[int]) -> tuple[list[Look], Any]:
+        looks: list[Look] = []
+        for stop in stops:
+            asked = iter([0] * (stop - 1) + [15])
+            with pytest.raises(Interrupted):
+                trained(
+                    path,
+                    Widening(100),
+                    width=6e-4,
+                    evaluate_every=2,
+                    looks=looks,
+                    stopping=lambda asked=asked: next(asked),
+                )
+        return looks, read(path / "checkpoint.pt")["state"]
+
+    total = 7  # two epochs of three steps and a step
+    calm, expected = interrupted(tmp_path / "calm", [total])
+    hurt, found = interrupted(tmp_path / "hurt", [*steps, total - sum(steps)])
+    assert len(calm) == 1
+    assert hurt == calm
+    for name in ("same", "alive", "ranges", "sums"):
+        assert found[name] == expected[name], name
+    assert expected["same"].keys() == {"caption"}
+    assert {name: steps for name, (_, _, steps) in expected["ranges"].items()} == {"it": 1}
 
 
 def test_paths_stay_collapsed_unless_they_move_apart() -> None:

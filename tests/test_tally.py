@@ -14,7 +14,7 @@ from torch import nn
 from harness.errors import TrainingError
 from harness.model import Model
 from harness.step import Batch, Numerics, Step
-from harness.tally import STEPS, Tally
+from harness.tally import STEPS, Ranges, Tally, flat
 
 TERMS = frozenset({"a"})
 
@@ -35,10 +35,10 @@ def test_late_reading_adds_the_same_numbers() -> None:
         for tally, own in zip((at_once, late), sums, strict=True):
             tally.add(1, step, told(step), TERMS, {})
             if tally.due:
-                tally.read(own)
+                tally.read(own, {})
         assert not at_once.waiting
         assert len(late.waiting) == step % STEPS
-    late.read(sums[1])
+    late.read(sums[1], {})
     assert sums[0] == sums[1]
     assert sums[0]["loss"] == sum(range(1, 24))
     expected = 0.0
@@ -52,23 +52,32 @@ def test_the_first_broken_step_is_named_however_late_it_is_read() -> None:
     for step, a in ((1, 0.1), (2, float("nan")), (3, float("inf"))):
         tally.add(4, step, told(step, a), TERMS, {})
     with pytest.raises(TrainingError, match="loss a is nan in epoch 4, step 2"):
-        tally.read({})
+        tally.read({}, {})
 
 
 def test_a_figure_that_is_no_term_may_be_anything() -> None:
     tally, sums = Tally("cpu"), dict[str, float]()
     tally.add(1, 1, {**told(1), "b": torch.tensor(float("inf"))}, TERMS, {})
-    tally.read(sums)
+    tally.read(sums, {})
     assert sums["b"] == float("inf")
 
 
 def test_a_doubt_that_came_true_is_told() -> None:
     tally = Tally("cpu")
     tally.add(1, 1, told(1), TERMS, {"something is odd": torch.tensor(False)})
-    tally.read({})
+    tally.read({}, {})
     tally.add(1, 2, told(2), TERMS, {"something is odd": torch.tensor(True)})
     with pytest.raises(TrainingError, match=re.escape("something is odd, in epoch 1, step 2")):
-        tally.read({})
+        tally.read({}, {})
+
+
+def test_a_term_stands_still_over_two_steps_and_no_other_figure_does() -> None:
+    tally, ranges = Tally("cpu"), Ranges()
+    for step, a in ((1, 1.0), (2, 1.0009), (3, 1.003)):
+        tally.add(1, step, {"a": torch.tensor(a), "b": torch.tensor(2.0)}, TERMS, {})
+        tally.read({}, ranges)
+        assert flat(ranges) is (step == 2)
+    assert ranges == {"a": (1.0, pytest.approx(1.003), 3)}
 
 
 def test_no_graph_is_kept() -> None:
