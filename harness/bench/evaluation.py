@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.bench import rivals
@@ -41,6 +41,8 @@ ABOUT = (
 )
 SLOW = 4000
 """Images from which on the others are asked once a round, and some for a part of the queries."""
+EXTRA = 128 * 2**20
+"""Bytes beyond the embeddings that ranking such a gallery may take."""
 SLOW_ROUNDS = 3
 """At most, of what takes half a minute a call."""
 
@@ -116,7 +118,7 @@ class _Contest:
             return [self._contest(self.title, [*fast, *others], self.bench, [*ratios, *against])]
         few = Rounds(workspace=self.bench.workspace, rounds=min(SLOW_ROUNDS, self.bench.rounds), seconds=0.0)
         return [
-            self._contest(self.title, fast, self.bench, ratios),
+            _held(self._contest(self.title, fast, self.bench, ratios), len(self.split.records)),
             self._contest(f"{self.title}, others", [self._ours(slow=True), *others], few, against),
         ]
 
@@ -176,3 +178,14 @@ class _Contest:
             f"{side} R@1 {100 * found[OURS][f'{side}.recall@1']:.1f} %" for side in ("i2t", "t2i")
         )
         return [Fact(name="figures", value=shown)]
+
+
+def _held(group: Group, images: int) -> Group:
+    """Hold the harness's extra memory to its goal, where the system tells it."""
+    took = next(timed.memory for timed in group.timed if timed.name == OURS)
+    if took is None:
+        return group
+    goal = "yes" if took < EXTRA else "no"
+    value = f"{took / 2**20:,.0f} MB (to reach: under {EXTRA // 2**20} MB: {goal})"
+    fact = Fact(name=f"extra memory of {images:,} images", value=value)
+    return replace(group, facts=(*group.facts, fact))

@@ -101,10 +101,28 @@ def test_evaluation(bench: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "argsort loop, float64" in names(slow)
     assert {len(timed["seconds"]) for timed in slow["timed"]} == {2}
     assert {timed["part"] for timed in slow["timed"]} >= {1.0, 1 / 80}
+    held = {fact["name"]: fact["value"] for fact in fast["facts"]}
+    (took,) = [timed["memory"] for timed in fast["timed"] if timed["name"] == "harness"]
+    goal = f"{took / 2**20:,.0f} MB (to reach: under 128 MB: yes)" if took is not None else None
+    assert held.get("extra memory of 80 images") == goal
     goals = {
         figure["over"]: figure["reached"] for figure in report["figures"] if figure["under"] == "harness"
     }
     assert isinstance(goals["argsort loop, float64"], bool)
+
+
+@pytest.mark.parametrize(("took", "goal"), [(2**27 - 1, "yes"), (2**27, "no")])
+def test_extra_memory_of_an_evaluation_is_held_to_its_goal(took: int, goal: str) -> None:
+    from harness.bench.evaluation import OURS, _held
+    from harness.bench.report import Group, Timed
+
+    def held(memory: int | None) -> Group:
+        return _held(Group(title="a", timed=(Timed(name=OURS, seconds=(1.0,), memory=memory),)), 5000)
+
+    (fact,) = held(took).facts
+    assert fact.name == "extra memory of 5,000 images"
+    assert fact.value == f"128 MB (to reach: under 128 MB: {goal})"
+    assert held(None).facts == ()
 
 
 def test_evaluation_that_differs_is_not_reported(bench: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
