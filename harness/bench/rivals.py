@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import itertools
@@ -88,7 +89,13 @@ def others(split: Split, image: Floats, text: Floats, *, slow: bool) -> list[Con
 
 def _clip(name: str, split: Split, image: Floats, text: Floats, size: int, slow: bool) -> Contender:
     batches = clip_batches(split, image, size)
-    return Contender(name=name, call=lambda: clip_benchmark(batches, text), slow=slow)
+    return Contender(
+        name=name,
+        # Where it is asked once a round, no call before has imported it.
+        ready=lambda: importlib.import_module("clip_benchmark.metrics.zeroshot_retrieval"),
+        call=lambda: clip_benchmark(batches, text),
+        slow=slow,
+    )
 
 
 class _Doubles:

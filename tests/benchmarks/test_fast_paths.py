@@ -185,6 +185,21 @@ def test_the_time_of_a_part_stands_for_the_whole(tmp_path: object) -> None:
         assert slow.memory >= 0
 
 
+def test_what_is_asked_once_a_round_is_imported_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    pytest.importorskip("clip_benchmark")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "clip_benchmark"]:
+        monkeypatch.delitem(sys.modules, name)
+    split = gallery(12)
+    (clip,) = [c for c in rivals.others(split, *embeddings(split, 3), slow=True) if c.name == rivals.CLIP]
+    assert "clip_benchmark" not in sys.modules
+    clip.ready()
+    before = set(sys.modules)
+    clip.call()
+    assert not [name for name in set(sys.modules) - before if name.startswith("clip_benchmark")]
+
+
 @pytest.mark.parametrize("slow", [False, True])
 def test_memory_is_cleared_and_read_outside_what_is_timed(
     slow: bool, tmp_path: object, monkeypatch: pytest.MonkeyPatch
