@@ -39,6 +39,11 @@ class ExtraMemory:
         finished(self._device)()
         return None if self._before is None else max(self._peak.bytes() - self._before, 0)
 
+    def peak(self) -> int:
+        """Return the memory at its highest, with what was held before."""
+        finished(self._device)()
+        return self._peak.bytes()
+
 
 def resident() -> int:
     """Return the resident memory of this process in bytes, on Linux."""

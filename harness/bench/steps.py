@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.bench.contest import Contender, Rounds, contest
+from harness.bench.memory import ExtraMemory
 from harness.bench.origin import load_average, origin_of
 from harness.bench.report import Fact, Group, Ratio, Report
 from harness.bench.training import Photo, Recipe, Trainer
@@ -84,7 +85,9 @@ def _about(bench: TrainBench, batch: int, scale: str, name: str) -> str:
         f"{bench.classes:,} classes. Whole steps are those of a run, by the same code: they read, crop and copy the "
         "images, run both paths, mine what the losses ask for, look at the gradients, update the weights, and sum up "
         "their figures. The bare image encoder runs forward and backward on one batch that is on the "
-        "device already, as often as the epoch has batches. Weights are random, which changes no time."
+        "device already, as often as the epoch has batches. Extra memory counts the gradients, which are given up "
+        "before; peak memory is all that this process holds in an epoch of whole steps, weights, the optimiser's "
+        "state and batches among it. Weights are random, which changes no time."
     )
 
 
@@ -100,9 +103,12 @@ def _group(bench: TrainBench, trainer: Trainer) -> Group:
         for _ in trainer.batches():
             pass
 
+    def clear() -> None:
+        trainer.optimizer.zero_grad(set_to_none=True)
+
     contenders: Sequence[Contender] = [
-        Contender(name=WHOLE, call=trainer.epoch),
-        Contender(name=BARE, call=bare),
+        Contender(name=WHOLE, ready=clear, call=trainer.epoch),
+        Contender(name=BARE, ready=clear, call=bare),
         Contender(name=INPUT, call=read, weigh=False),
     ]
     cuda = bench.workspace.device.startswith("cuda")
@@ -114,10 +120,23 @@ def _group(bench: TrainBench, trainer: Trainer) -> Group:
             Ratio(over=BARE, under=WHOLE, least=REACH if cuda else None),
             Ratio(over=INPUT, under=WHOLE),
         ],
-        facts=lambda found: [Fact(name="mean loss of the last epoch", value=f"{found[WHOLE]:.3f}")],
+        facts=lambda found: [
+            Fact(name="mean loss of the last epoch", value=f"{found[WHOLE]:.3f}"),
+            _peak(trainer, clear),
+        ],
         unit="images",
         amount=sum(trainer.sizes),
     )
+
+
+def _peak(trainer: Trainer, clear: Callable[[], None]) -> Fact:
+    """Take one more epoch, which nothing times."""
+    device = trainer.photo.workspace.device
+    clear()
+    memory = ExtraMemory(device)
+    trainer.epoch()
+    kind = "allocated on the device" if device.startswith("cuda") else "resident"
+    return Fact(name="peak memory", value=f"{memory.peak() / 2**20:,.0f} MB {kind}")
 
 
 def _pass(trainer: Trainer, images: Tensor) -> None:

@@ -191,6 +191,23 @@ def test_train(bench: Invoke, tmp_path: Path, stage: str) -> None:
     assert names(group) == {"whole steps", "bare image encoder", "reading batches"}
     assert (group["amount"], group["unit"]) == (7, "images")
     assert float(group["facts"][0]["value"]) > 0
+    peak = group["facts"][1]
+    assert (peak["name"], peak["value"].split()[1:]) == ("peak memory", ["MB", "resident"])
+    if (took := group["timed"][0]["memory"]) is not None:
+        # With what torch and the model held before.
+        assert float(peak["value"].split()[0].replace(",", "")) > took / 2**20 + 50
+
+
+def test_memory_of_a_step_holds_its_gradients(bench: Invoke) -> None:
+    hidden, dim = 1000, 20_000
+    large = REGISTRY.replace("hidden: 8", f"hidden: {hidden}").replace("dim: 5,", f"dim: {dim},")
+    Path("registry.yaml").write_text(large, encoding="utf-8")
+    sizes = ("--profile", "none", "--images", "4", "--classes", "4", "--device", "cpu")
+    code, out, err = bench("train", *QUICK, *sizes, "--json")
+    assert code == 0, err
+    for timed in json.loads(out)["groups"][0]["timed"]:
+        if timed["memory"] is not None:
+            assert timed["memory"] > 0.9 * 4 * hidden * dim, timed["name"]
 
 
 def test_steps_that_are_timed_are_those_of_a_run(bench: Invoke, tmp_path: Path) -> None:
