@@ -68,14 +68,13 @@ def impossible(archive: Path, name: str, why: str) -> DataError:
 
 
 class Taken:
-    """The names of one archive so far. Two that differ in case alone are one file where a file system ignores it."""
+    """The names of all archives so far. Two that differ in case alone are one file where a file system ignores it."""
 
-    def __init__(self, archive: Path) -> None:
-        self.archive = archive
-        self._files: dict[str, str] = {}
-        self._folders: dict[str, str] = {}
+    def __init__(self) -> None:
+        self._files: dict[str, tuple[str, Path]] = {}
+        self._folders: dict[str, tuple[str, Path]] = {}
 
-    def take(self, name: str) -> None:
+    def take(self, archive: Path, name: str) -> None:
         """Take a name that `checked` returned.
 
         Raises:
@@ -83,24 +82,31 @@ class Taken:
         """
         key = _folded(name)
         folders = [parent.as_posix() for parent in PurePosixPath(key).parents][:-1]
-        other = self._files.get(key)
-        if other == name:
-            raise DataError(
-                f"{self.archive}: member {name!r:.200} is there twice; nothing of the archive is kept",
-                hint=_UNPACK,
-            )
-        if other is not None:
-            raise DataError(
-                f"{self.archive}: members {other!r:.200} and {name!r:.200} differ in case or accents' spelling alone, "
-                "and are one file on some file systems; nothing of the archive is kept",
-                hint="Unpack it yourself, rename one of them, and name the folder.",
-            )
+        if key in self._files:
+            raise _taken(archive, name, *self._files[key])
         blocked = self._folders.get(key) or next((self._files[f] for f in folders if f in self._files), None)
         if blocked is not None:
-            raise impossible(self.archive, name, f"{blocked!r:.200} is in its way")
-        self._files[key] = name
+            other, first = blocked
+            raise impossible(archive, name, f"{_of(other, first, archive)} is in its way")
+        self._files[key] = name, archive
         for folder in folders:
-            self._folders.setdefault(folder, name)
+            self._folders.setdefault(folder, (name, archive))
+
+
+def _taken(archive: Path, name: str, other: str, first: Path) -> DataError:
+    """Return the error of a name that another member has; it names both archives where there are two."""
+    if other != name:
+        return DataError(
+            f"{archive}: members {_of(other, first, archive)} and {name!r:.200} differ in case or accents' spelling "
+            "alone, and are one file on some file systems; nothing of the archive is kept",
+            hint="Unpack it yourself, rename one of them, and name the folder.",
+        )
+    again = "is there twice" if first == archive else f"stands in {first}, too"
+    return DataError(f"{archive}: member {name!r:.200} {again}; nothing of the archive is kept", hint=_UNPACK)
+
+
+def _of(name: str, archive: Path, other: Path) -> str:
+    return f"{name!r:.200}" if archive == other else f"{name!r:.200} of {archive}"
 
 
 def _folded(name: str) -> str:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import lzma
-import os
 import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Self
+from typing import Self
 
-from harness.data.archive_names import IMPOSSIBLE, Taken, checked, impossible
+from harness.data.archive_names import Taken, checked
 from harness.data.checks import number
 from harness.data.images import MAX_BYTES
+from harness.data.unpacked import Member, Unpacked
 from harness.errors import DataError
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
@@ -31,16 +30,6 @@ MAX_HEADER = 2**20
 """Bytes of what a tar tells of a member beside its header, such as a long name: read at once."""
 
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """A member of an archive; `open` is ``None`` where it is no image but a link, a folder, or anything else."""
-
-    name: str
-    size: int
-    open: Callable[[], IO[bytes] | None] | None
-    folder: bool = False
 
 
 def is_archive(path: Path) -> bool:
@@ -76,36 +65,42 @@ def check_places(source: Path, files: Sequence[Path], archives: Sequence[Path]) 
         raise DataError(f"no such annotation file: {', '.join(lacking)}")
 
 
-def unpack(archives: Sequence[Path], folder: Path, progress: Progress) -> list[str]:
-    """Write the images of archives below a folder; those that are there whole are passed over.
+def unpack(
+    archives: Sequence[Path], folder: Path, progress: Progress, known: Mapping[str, str] | None = None
+) -> list[str]:
+    """Write the images of archives below a folder, and to disk; those that are there whole are passed over.
 
     Only regular files named as images are taken. Each is written under another name and renamed, so that a process
-    that was killed left no half image; the next call goes on. Archives that are refused leave nothing.
+    that was killed left no half image; the next call goes on. What is there is read again and compared, and written
+    anew where it is damaged. Archives that are refused leave nothing but what a prepared dataset refers to.
 
     Args:
         folder: is of these very archives, and of nothing else.
         progress: called with images done, 0 as their number is not known, and what is being done.
+        known: path below the folder -> sha256, of the dataset that is prepared from it; ``None`` where there is none.
 
     Returns:
         Notes on what was left out.
 
     Raises:
-        DataError: if an archive is damaged, a name leaves the folder, cannot be a file, or stands twice in an archive
-            but for its case, or they unpack to more than `MAX_TOTAL` bytes, images or not, an image of more than
-            `harness.data.images.MAX_BYTES`, or more than `MAX_MEMBERS` members.
-        OSError: if the folder cannot be written.
+        DataError: if an archive is damaged or cannot be read, a name leaves the folder, cannot be a file, or stands
+            twice in the archives but for its case, or they unpack to more than `MAX_TOTAL` bytes, images or not, an
+            image of more than `harness.data.images.MAX_BYTES`, or more than `MAX_MEMBERS` members.
+        StoreError, OSError: if the folder cannot be written.
     """
-    count = Count()
+    count, taken = Count(), Taken()
     notes = []
-    folder.mkdir(parents=True, exist_ok=True)
+    place = Unpacked(folder, known or {})
     try:
         for archive in archives:
-            left = _unpack(archive, folder, count, progress)
+            left = _unpack(archive, place, count, taken, progress)
             if left:
                 notes.append(f"{archive.name}: {number(left, 'member')} left out, links or no images")
     except DataError:
-        shutil.rmtree(folder, ignore_errors=True)
+        if known is None:
+            shutil.rmtree(folder, ignore_errors=True)
         raise
+    place.sync()
     return notes
 
 
@@ -118,19 +113,18 @@ class Count:
     size: int = 0
 
 
-def _unpack(archive: Path, folder: Path, count: Count, progress: Progress) -> int:
+def _unpack(archive: Path, place: Unpacked, count: Count, taken: Taken, progress: Progress) -> int:
     """Write the images of one archive; return the number of members that are none."""
     left, before = 0, count.images
-    taken = Taken(archive)
     try:
         for member in _members(archive):
             _count(archive, member, count)
             if member.open is None:
                 left += not member.folder
                 continue
-            taken.take(member.name)
+            taken.take(archive, member.name)
             count.images += 1
-            _written(archive, member, member.open, folder)
+            place.write(archive, member, member.open)
             progress(count.images, 0, f"unpacking {archive.name}")
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError,
             NotImplementedError, RuntimeError) as error:  # fmt: skip
@@ -138,7 +132,7 @@ def _unpack(archive: Path, folder: Path, count: Count, progress: Progress) -> in
     except OSError as error:
         if error.errno is None:  # bz2's word for it
             raise _damaged(archive, error) from error
-        raise
+        raise DataError(f"cannot read {archive}: {error.strerror or error}") from error
     if count.images == before:
         raise DataError(f"{archive} holds no images")
     return left
@@ -236,43 +230,3 @@ def _zip(archive: Path) -> Iterator[Member]:
 
 def _image(name: str) -> bool:
     return name.lower().endswith(IMAGES) and not PurePosixPath(name).name.startswith(".")
-
-
-def _written(archive: Path, member: Member, opened: Callable[[], IO[bytes] | None], folder: Path) -> None:
-    """Write a member; where the file system cannot have its name, that is the archive's fault."""
-    try:
-        _write(member, opened, folder)
-    except OSError as error:
-        if error.errno in IMPOSSIBLE:
-            raise impossible(archive, member.name, error.strerror or str(error)) from error
-        raise
-
-
-def _write(member: Member, opened: Callable[[], IO[bytes] | None], folder: Path) -> None:
-    target = folder / member.name
-    if target.is_file() and not target.is_symlink() and target.stat().st_size == member.size:
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Its own name may be as long as one can be.
-    part = target.with_name(f".{hashlib.sha256(member.name.encode()).hexdigest()[:16]}.part")
-    source = opened()
-    if source is None:
-        raise DataError(f"archive member {member.name!r:.200} cannot be read")
-    with source, part.open("wb") as file:
-        # A header may lie about its size: no more than that is written.
-        shutil.copyfileobj(_Bounded(source, member.size), file)
-        if file.tell() != member.size:
-            raise EOFError(f"{member.name!r:.200} ends early")
-    os.replace(part, target)
-
-
-class _Bounded:
-    """Reads at most so many bytes."""
-
-    def __init__(self, source: IO[bytes], size: int) -> None:
-        self.source, self.left = source, size
-
-    def read(self, size: int = -1) -> bytes:
-        data = self.source.read(self.left if size < 0 else min(size, self.left))
-        self.left -= len(data)
-        return data

@@ -14,9 +14,9 @@ from harness.errors import DataError
 from harness.plan import Part, canonical
 from harness.protocols import SPLITS, Record
 
-SCHEMA = 2
-_FIRST = 1
-"""What manifests without `annotations` stay, so that an older harness reads them."""
+SCHEMA = 3
+_FIRST, _SECOND = 1, 2
+"""What manifests without `annotations`, and those without `archives`, stay, so that an older harness reads them."""
 MANIFEST = "manifest.json"
 RECORDS = "records.jsonl"
 
@@ -59,6 +59,7 @@ class Manifest:
         created: UTC, ISO 8601.
         harness: version that prepared it.
         annotations: absolute paths of the annotation files that were named apart from the source; mostly none.
+        archives: absolute paths of the archives that the images were unpacked from into the source; mostly none.
         unchanged: true where `prepare` found everything as it was and wrote nothing; not stored.
         lists: files beside the dataset with names in full where a note tells the first few; not stored.
     """
@@ -75,6 +76,7 @@ class Manifest:
     created: str
     harness: str
     annotations: tuple[str, ...] = ()
+    archives: tuple[str, ...] = ()
     unchanged: bool = field(default=False, compare=False)
     lists: tuple[ListFile, ...] = field(default=(), compare=False)
 
@@ -82,9 +84,10 @@ class Manifest:
         """Return the text of ``manifest.json``; its last key is a checksum over the others."""
         body = asdict(self)
         del body["unchanged"], body["lists"]
-        if not self.annotations:
-            del body["annotations"]
-        body["schema"] = SCHEMA if self.annotations else _FIRST
+        for key in ("annotations", "archives"):
+            if not body[key]:
+                del body[key]
+        body["schema"] = SCHEMA if self.archives else _SECOND if self.annotations else _FIRST
         body["checksum"] = _checksum(body)
         return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
 
@@ -178,10 +181,10 @@ def read_manifest(folder: Path) -> Manifest:
         schema = body.get("schema") if isinstance(body, dict) else None
         if isinstance(schema, int) and schema > SCHEMA:
             raise DataError(f"{path} has schema {schema}, this harness reads up to {SCHEMA}")
-        if schema not in (_FIRST, SCHEMA) or body.pop("checksum") != _checksum(body):
+        if schema not in (_FIRST, _SECOND, SCHEMA) or body.pop("checksum") != _checksum(body):
             raise DataError(f"{path} is damaged: its checksum does not match")
         del body["schema"]
-        lists = {key: tuple(body.get(key, ())) for key in ("notes", "annotations")}
+        lists = {key: tuple(body.get(key, ())) for key in ("notes", "annotations", "archives")}
         return Manifest(**{**body, **lists})
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error

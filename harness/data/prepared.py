@@ -63,8 +63,8 @@ def prepare(
         use: name of the dataset component.
         params: parameters of the component.
         source: folder with images and annotations; only read. Or an archive of images, which is unpacked into
-            ``<root>/<name>~images/``; a prepare that was interrupted goes on there, and one that succeeds clears what
-            was unpacked for earlier ones.
+            ``<root>/<name>~images/``; a prepare that was interrupted goes on there, one that finds an image damaged
+            there unpacks it anew, and one that succeeds clears what was unpacked for earlier ones.
         root: folder of all prepared datasets.
         catalog: where the component is looked up.
         progress: called with images done, images in all, and what is being done.
@@ -87,22 +87,44 @@ def prepare(
     with folders.locked(root, name):
         lists.clear(root, name)
         unpacked: list[str] = []
+        packed: tuple[Path, ...] = ()
         given = ", ".join(map(str, (source, *archives)))
         try:
             if is_archive(source):
                 folder = folders.unpacked(root, name, [source, *archives])
-                unpacked = unpack([source, *archives], folder, tell)
+                packed = tuple(map(folders.plain, (source, *archives)))
+                unpacked = unpack([source, *archives], folder, tell, _hashes(root, name, folder))
                 source = folder
             tell(0, 0, "reading annotations")
             source = folders.plain(source)
             annotations = _read(part, source, root, files, catalog, tell)
             annotations = replace(annotations, notes=(*annotations.notes, *unpacked))
-            manifest = _publish(root, part, source, tuple(map(folders.plain, files)), annotations, tell)
+            manifest = _publish(
+                root, part, source, tuple(map(folders.plain, files)), packed, annotations, tell
+            )
             return replace(manifest, lists=lists.keep(root, name, annotations.lists))
         except DataError as error:
             # Of an archive that the user named, not of the folder that it was unpacked into.
             error.headline = error.headline.replace(str(source), given)
             raise lists.spelled_out(error, root, name, unpacked) from error
+
+
+def _hashes(root: Path, name: str, folder: Path) -> dict[str, str] | None:
+    """Return by its path the sha256 of each image that a dataset is prepared with from that folder of unpacked ones.
+
+    Returns:
+        ``None`` where it is prepared from elsewhere or not at all; nothing where that cannot be read.
+    """
+    there = folders.find(root, name)
+    if there is None:
+        return None
+    try:
+        manifest = read_manifest(there)
+        if folders.plain(Path(manifest.source)) != folders.plain(folder):
+            return None
+        return {item.record.file: item.sha256 for item in read_records(there, manifest)}
+    except DataError:
+        return {}
 
 
 def _read(
@@ -131,7 +153,13 @@ def _read(
 
 
 def _publish(
-    root: Path, part: Part, source: Path, files: Sequence[Path], annotations: Annotations, tell: Progress
+    root: Path,
+    part: Part,
+    source: Path,
+    files: Sequence[Path],
+    packed: Sequence[Path],
+    annotations: Annotations,
+    tell: Progress,
 ) -> Manifest:
     """Look at the images and write the dataset, where anything is other than at the last prepare."""
     journal = folders.journal(root, part.name)
@@ -139,6 +167,10 @@ def _publish(
     if earlier is not None:
         tell(len(annotations.records), len(annotations.records), "already prepared, nothing to do")
         journal.unlink(missing_ok=True)
+        if packed and earlier.archives != tuple(map(str, packed)):  # they were moved
+            earlier = replace(earlier, archives=tuple(map(str, packed)))
+            text = (root / part.name / RECORDS).read_bytes()
+            folders.replace(root, part.name, {RECORDS: text, MANIFEST: earlier.to_json().encode()})
         return replace(earlier, unchanged=True)
     with Journal(journal, source.resolve()) as seen:
         stored, remarks = inspected(part.name, source.resolve(), annotations.records, seen, tell)
@@ -156,6 +188,7 @@ def _publish(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         harness=version("retrieval-harness"),
         annotations=tuple(map(str, files)),
+        archives=tuple(map(str, packed)),
     )
     folders.replace(root, part.name, {RECORDS: text, MANIFEST: manifest.to_json().encode()})
     folders.clear_unpacked(root, part.name, source)

@@ -167,16 +167,28 @@ def _state(manifest: Manifest, part: Part | None) -> tuple[State, str]:
 
 
 def _command(manifest: Manifest, part: Part | None, *, gone: bool) -> str:
-    source = "DIR" if gone else _quoted(manifest.source)
-    places = f"--from {source}"
-    if manifest.annotations:
-        files = "".join(f" --annotations {_quoted(file)}" for file in manifest.annotations)
-        places = f"--images {source}{files}"
+    files = "".join(f" --annotations {_quoted(file)}" for file in manifest.annotations)
+    if _of_archives(manifest):
+        places = " ".join(f"--images {archive}" for archive in _archives(manifest)) + files
+    else:
+        source = "DIR" if gone else _quoted(manifest.source)
+        places = f"--images {source}{files}" if files else f"--from {source}"
     if part is not None:
         return f"harness data prepare {part.name} {places}"
     settings = "".join(f" --set {shlex.quote(setting)}" for setting in settings_of(manifest.params))
     called = "" if manifest.use == manifest.name else f" --as {manifest.name}"
     return f"harness data prepare {shlex.quote(manifest.use)} {places}{settings}{called}"
+
+
+def _of_archives(manifest: Manifest) -> bool:
+    """Tell whether images were unpacked; manifests of older versions do not name the archives."""
+    return bool(manifest.archives) or Path(manifest.source).parent.name == f"{manifest.name}~images"
+
+
+def _archives(manifest: Manifest) -> list[str]:
+    """Return what to type for the archives: never the folder that they were unpacked into, which may be damaged."""
+    there = manifest.archives and all(Path(archive).is_file() for archive in manifest.archives)
+    return [_quoted(archive) for archive in manifest.archives] if there else ["ARCHIVE"]
 
 
 def settings_of(params: Mapping[str, Any]) -> list[str]:

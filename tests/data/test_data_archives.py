@@ -13,15 +13,16 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from harness.catalog import Catalog
-from harness.data import DatasetStatus, open_dataset, prepare, status
+from harness.data import DatasetStatus, open_dataset, prepare, prepare_again, status, verify
 from harness.data.archives import unpack
-from harness.data.manifest import read_manifest
+from harness.data.manifest import Manifest, read_manifest
 from harness.data.status import settings_of
 from harness.errors import DataError
 from harness.plan import Part
@@ -82,11 +83,13 @@ def test_every_form_gives_the_same_files(tmp_path: Path, name: str) -> None:
 def test_what_is_there_is_passed_over_and_what_is_half_is_not(tmp_path: Path) -> None:
     archive = make_tar(tmp_path / "a.tar", PICTURES)
     unpack([archive], tmp_path / "out", silent)
-    kept, half = (tmp_path / "out" / "images" / name for name in ("1.png", "2.png"))
+    kept, half, other = (tmp_path / "out" / "images" / name for name in ("1.png", "2.png", "3.png"))
     stamp = kept.stat().st_mtime_ns
     half.write_bytes(PICTURES["images/2.png"][:20])
+    other.write_bytes(bytes(len(PICTURES["images/3.png"])))
     unpack([archive], tmp_path / "out", silent)
     assert kept.stat().st_mtime_ns == stamp
+    assert other.read_bytes() == PICTURES["images/3.png"], "its size alone does not tell"
     assert half.read_bytes() == PICTURES["images/2.png"]
 
 
@@ -232,6 +235,25 @@ def test_archives_whose_names_are_in_each_others_way_are_refused(tmp_path: Path)
     one = make_tar(tmp_path / "a.tar", {"x.png": picture(1)})
     two = make_tar(tmp_path / "b.tar", {"x.png/y.png": picture(2)})
     with pytest.raises(DataError, match=r"b\.tar: member 'x\.png/y\.png' cannot be a file here"):
+        unpack([one, two], tmp_path / "out", silent)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("shade", [1, 200], ids=["of the same size", "of another size"])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("x.png", r"b\.zip: member 'x\.png' stands in .*a\.tar, too"),
+        ("X.png", r"b\.zip: members 'x\.png' of .*a\.tar and 'X\.png' differ in case"),
+        ("x.png/y.png", r"b\.zip: .* 'x\.png' of .*a\.tar is in its way"),
+    ],
+)
+def test_archives_that_hold_one_path_are_refused_and_both_named(
+    tmp_path: Path, shade: int, name: str, told: str
+) -> None:
+    one = make_tar(tmp_path / "a.tar", {"x.png": picture(1)})
+    two = make_zip(tmp_path / "b.zip", {name: picture(shade) + b"more" * (shade > 1)})
+    with pytest.raises(DataError, match=told):
         unpack([one, two], tmp_path / "out", silent)
     assert not (tmp_path / "out").exists()
 
@@ -425,6 +447,87 @@ def test_a_changed_archive_is_unpacked_anew_and_a_bad_one_spoils_nothing(tmp_pat
     assert not (root / "photos~images").exists()
 
 
+@pytest.mark.parametrize("moved", [False, True], ids=["time as it was", "time moved"])
+def test_a_damaged_unpacked_image_is_mended_from_its_archive(tmp_path: Path, moved: bool) -> None:
+    catalog, root = Catalog.load(), tmp_path / "data"
+    file, archive = karpathy(tmp_path / "dataset.json"), make_tar(tmp_path / "i.tar", PICTURES)
+
+    def again(place: Path) -> Manifest:
+        return prepare("photos", "flickr30k", {"strict": False}, place, root, catalog, files=[file])
+
+    made = again(archive)
+    image = Path(made.source) / "images" / "3.png"
+    before, stamp = image.read_bytes(), image.stat()
+    # A picture of other colours and the same size: it decodes.
+    other = picture(35)
+    assert len(other) == len(before)
+    image.write_bytes(other)
+    if not moved:
+        os.utime(image, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert verify("photos", root)
+    assert f" --images {archive} " in prepare_again(root, "photos")
+    mended = again(archive)
+    assert (image.read_bytes(), mended.protocol) == (before, made.protocol)
+    assert verify("photos", root) == []
+    assert again(archive).unchanged
+    # The same archive in another place: the command names that one.
+    (tmp_path / "there").mkdir()
+    elsewhere = archive.rename(tmp_path / "there" / "i.tar")
+    assert again(elsewhere).unchanged
+    assert f" --images {elsewhere} " in prepare_again(root, "photos")
+    assert read_manifest(root / "photos").archives == (str(elsewhere),)
+
+
+def test_of_an_older_manifest_the_unpacked_copy_is_not_named(tmp_path: Path) -> None:
+    root, file = tmp_path / "data", karpathy(tmp_path / "dataset.json")
+    archive = make_tar(tmp_path / "i.tar", PICTURES)
+    prepare("photos", "flickr30k", {"strict": False}, archive, root, Catalog.load(), files=[file])
+    older = replace(read_manifest(root / "photos"), archives=())
+    (root / "photos" / "manifest.json").write_text(older.to_json())
+    assert json.loads(older.to_json())["schema"] == 2
+    assert " --images ARCHIVE " in prepare_again(root, "photos")
+
+
+def test_an_archive_that_cannot_be_read_is_not_told_as_a_disk_that_cannot_be_written(tmp_path: Path) -> None:
+    catalog, root, archive = Catalog.load(), tmp_path / "data", tmp_path / "a.tar"
+    file = karpathy(tmp_path / "dataset.json")
+    archive.symlink_to("/proc/self/mem")  # opens, and gives an error when it is read
+    with pytest.raises(DataError, match=rf"^cannot read {archive}: Input/output error"):
+        prepare("photos", "flickr30k", {"strict": False}, archive, root, catalog, files=[file])
+
+
+def test_a_disk_that_fills_while_unpacking_is_named_with_the_file(tmp_path: Path) -> None:
+    big = {"images/1.png": picture(1), "images/2.png": bytes(50_000)}
+    script = (
+        "import resource, sys; from pathlib import Path; from harness.data.archives import unpack\n"
+        "from harness.errors import StoreError\n"
+        "if len(sys.argv) > 3: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "try: unpack([Path(sys.argv[1])], Path(sys.argv[2]), lambda *told: None)\n"
+        "except StoreError as error: print(error.message)"
+    )
+    call = [sys.executable, "-c", script, str(make_tar(tmp_path / "a.tar", big)), str(tmp_path / "out")]
+    said = subprocess.run([*call, "limited"], capture_output=True, text=True, check=True).stdout
+    assert said == f"cannot write {tmp_path / 'out' / 'images' / '2.png'}: File too large\n"
+    assert [path.name for path in (tmp_path / "out" / "images").iterdir()] == ["1.png"], (
+        "no half file is left"
+    )
+    subprocess.run(call, check=True)
+    assert (tmp_path / "out" / "images" / "2.png").stat().st_size == 50_000
+
+
+def test_an_archive_that_went_bad_takes_no_image_of_the_prepared_dataset(tmp_path: Path) -> None:
+    catalog, root, archive = Catalog.load(), tmp_path / "data", tmp_path / "a.tar"
+    file = karpathy(tmp_path / "dataset.json")
+    make_tar(archive, PICTURES)
+    prepare("photos", "flickr30k", {"strict": False}, archive, root, catalog, files=[file])
+    stamp, size = archive.stat(), archive.stat().st_size
+    archive.write_bytes(b"\xff" * size)
+    os.utime(archive, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    with pytest.raises(DataError, match=r"a\.tar is damaged"):
+        prepare("photos", "flickr30k", {"strict": False}, archive, root, catalog, files=[file])
+    assert verify("photos", root) == []
+
+
 def test_images_may_come_in_several_archives(tmp_path: Path) -> None:
     catalog, root = Catalog.load(), tmp_path / "data"
     halves = [dict(list(PICTURES.items())[:3]), dict(list(PICTURES.items())[3:])]
@@ -458,10 +561,12 @@ def test_status_remembers_where_annotations_lay(tmp_path: Path) -> None:
     Path(made.source, "images").rmdir()
     Path(made.source).rmdir()
     gone = {entry.name: entry for entry in status_of(root)}["photos"]
-    assert gone.command == (
-        f"harness data prepare flickr30k --images DIR --annotations '{file}' --set strict=false --as photos"
-    )
+    rest = f"--annotations '{file}' --set strict=false --as photos"
+    assert gone.command == f"harness data prepare flickr30k --images {archive} {rest}"
     assert gone.params == {"strict": False}
+    away = archive.rename(tmp_path / "b.tar")
+    assert prepare_again(root, "photos") == f"harness data prepare flickr30k --images ARCHIVE {rest}"
+    away.rename(archive)
     plain = json.loads((prepared_folder(tmp_path, catalog) / "manifest.json").read_text(encoding="utf-8"))
     assert plain["schema"] == 1
     assert "annotations" not in plain

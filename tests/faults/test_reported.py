@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +59,8 @@ class Disk:
         if self.counts(target) and not aside:
             inside = [source / file.name for file in target.iterdir()] if target.is_dir() else []
             self.torn += [path for path in (source, *inside) if path not in self.synced]
+        if source in self.synced:
+            self.synced.add(target)
         self.named(target)
 
     def loose_when_told(self, pattern: str) -> set[Path]:
@@ -182,3 +186,19 @@ def test_a_dataset_that_is_reported_is_on_disk(
     assert {tmp_path / "home", tmp_path / "home" / "data"} <= disk.synced
     (source / "captions.csv").write_text("\n".join([*lines, "test.png,another,test"]) + "\n")
     reported(r"passport \w+", *prepare)
+    # Images in an archive: unpacked beside it, in folders of their own.
+    rows = [
+        {"filename": f"{s}.png", "filepath": f"{s}/a", "split": s, "sentences": [{"raw": s}]} for s in splits
+    ]
+    (source / "dataset.json").write_text(json.dumps({"images": rows}))
+    with tarfile.open(tmp_path / "images.tar", "w") as archive:
+        for split in splits:
+            archive.add(source / f"{split}.png", f"{split}/a/{split}.png")
+    disk.loose.clear()
+    reported(
+        r"passport \w+",
+        *("data", "prepare", "flickr30k", "--images", tmp_path / "images.tar", "--as", "packed"),
+        *("--annotations", source / "dataset.json", "--set", "strict=false"),
+    )
+    (unpacked,) = (tmp_path / "home" / "data" / "packed~images").iterdir()
+    assert {unpacked, unpacked.parent, unpacked / "train", unpacked / "train" / "a"} <= disk.synced
