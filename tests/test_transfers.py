@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from harness.protocols import Record, Split
 from harness.registry import Stage
 from harness.task import Task
 from harness.train import train
+from harness_dualpath.instance import InstanceLoss
+from harness_dualpath.kclass import KClassLoss
 from harness_dualpath.ranking import RankingLoss
 
 N, DIM, STEPS = 40, 4, 6
@@ -113,13 +116,30 @@ def after(steps: int, at: int = 0, then: Callable[[], None] = lambda: None) -> C
     return stopping
 
 
-@pytest.mark.parametrize(("loss", "drawn"), [(RankingLoss(), 2), (Nearest(), 1)], ids=["random", "mined"])
+def k_classes() -> KClassLoss:
+    features = torch.arange(N)[:, None].float()
+    return KClassLoss(
+        dim=DIM, classes=N, train_features=lambda: torch.cat([features, 1 + features.sin()], 1), seed=0, k=5
+    )
+
+
+@pytest.mark.parametrize(
+    ("loss", "drawn"),
+    [
+        (RankingLoss, 2),
+        (Nearest, 1),
+        (partial(InstanceLoss, dim=DIM, classes=N), 0),
+        (partial(InstanceLoss, dim=DIM, classes=N, sampled=0.5), 0),
+        (k_classes, 0),
+    ],
+    ids=["random", "mined", "instance", "sampled", "k-class"],
+)
 def test_indices_are_sent_once_an_epoch_and_draws_without_waiting(
-    tmp_path: Path, loss: nn.Module, drawn: int
+    tmp_path: Path, loss: Callable[[], nn.Module], drawn: int
 ) -> None:
     counted = []
     for steps in (1, STEPS):
-        one = task("meta", loss, tmp_path, after(steps))
+        one = task("meta", loss(), tmp_path, after(steps))
         with Transfers() as transfers, pytest.raises(Enough):
             train(one)
         assert transfers.waiting == {}
@@ -149,12 +169,21 @@ def test_what_is_sent_is_the_same_and_on_a_cpu_no_copy() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("negatives", ["random", "hardest", "mined"])
-def test_a_gpu_is_not_waited_for(tmp_path: Path, negatives: str) -> None:
+@pytest.mark.parametrize(
+    "loss",
+    [
+        *(partial(RankingLoss, negatives=how, candidates=8) for how in ("random", "hardest", "mined")),
+        partial(InstanceLoss, dim=DIM, classes=N),
+        partial(InstanceLoss, dim=DIM, classes=N, sampled=0.5),
+        k_classes,
+    ],
+    ids=["random", "hardest", "mined", "instance", "sampled", "k-class"],
+)
+def test_a_gpu_is_not_waited_for(tmp_path: Path, loss: Callable[[], nn.Module]) -> None:
     # Libraries are set up in the first steps; figures are read after the tenth.
     strict = after(9, 3, lambda: torch.cuda.set_sync_debug_mode("error"))
     try:
         with pytest.raises(Enough):
-            train(task("cuda", RankingLoss(negatives=negatives, candidates=8), tmp_path, strict))
+            train(task("cuda", loss(), tmp_path, strict))
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -198,6 +198,15 @@ def test_labels_travel_with_the_weights() -> None:
     assert second(*batch()).equal(first(*batch()))
 
 
+def test_what_is_told_of_the_labels_follows_them_and_is_not_stored() -> None:
+    first = build(k=10, train_features=lambda: torch.eye(4).repeat(5, 1))
+    second = build(k=10)
+    assert set(first.state_dict()) == {"weight", "bias", "labels"}
+    assert first.figures()["filled"] != second.figures()["filled"]
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert second.figures() == first.figures()
+
+
 def test_share_is_a_part_of_the_images() -> None:
     assert [len(build(share=share).weight) for share in (0.26, 0.5, 0.001)] == [5, 10, 2]
 

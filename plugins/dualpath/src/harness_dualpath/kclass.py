@@ -51,6 +51,9 @@ class KClassLoss(InstanceLoss):
 
     labels: Tensor
     """(classes,) int64: the pseudo-class of each training image; stored with the weights."""
+    # Counted once and not in each step: a GPU that counts is waited for.
+    filled: Tensor
+    largest: Tensor
 
     def __init__(
         self,
@@ -91,6 +94,9 @@ class KClassLoss(InstanceLoss):
             with torch.random.fork_rng(devices=[]):
                 labels = remember(_key(k, seed, threads), compute)
         self.register_buffer("labels", labels)
+        for name, part in _of_classes(labels, k).items():
+            self.register_buffer(name, part, persistent=False)
+        self.register_load_state_dict_post_hook(_describe)  # type: ignore[no-untyped-call]
 
     def forward(self, image: Tensor, text: Tensor, group: Tensor) -> Tensor:
         """Compute the loss.
@@ -107,9 +113,19 @@ class KClassLoss(InstanceLoss):
         ``filled`` is the part of them that holds an image: below 1 where features repeat. ``largest`` is the part of
         the images that is in the largest.
         """
-        sizes = torch.bincount(self.labels, minlength=len(self.weight))
-        of_classes = {"filled": (sizes > 0).float().mean(), "largest": sizes.max() / len(self.labels)}
-        return {**super().figures(), **of_classes}
+        return {**super().figures(), "filled": self.filled, "largest": self.largest}
+
+
+def _of_classes(labels: Tensor, k: int) -> dict[str, Tensor]:
+    """Describe `k` pseudo-classes by their images."""
+    sizes = torch.bincount(labels, minlength=k)
+    return {"filled": (sizes > 0).float().mean(), "largest": sizes.max() / len(labels)}
+
+
+def _describe(loss: KClassLoss, _: object) -> None:
+    """Describe the labels that were loaded with the weights."""
+    for name, part in _of_classes(loss.labels, len(loss.weight)).items():
+        getattr(loss, name).copy_(part)
 
 
 def cluster(features: Tensor, k: int, seed: int, threads: int = 1) -> Tensor:
