@@ -14,6 +14,7 @@ from typing import get_args
 from harness.declarations import FaultError, declared
 from harness.errors import InputError, PluginError, nearest
 from harness.hookspecs import ENTRY_POINT_GROUP
+from harness.patience import HangError, limited, patience
 from harness.specs import Kind, Spec
 
 ALLOW_LIST = "HARNESS_PLUGINS"
@@ -83,11 +84,12 @@ class Catalog:
             entry_points: what to look through instead of everything that is installed.
 
         Raises:
-            PluginError: if `HARNESS_PLUGINS` names a plugin that is not installed; if `strict`, of any fault.
+            PluginError: if `HARNESS_PLUGINS` names a plugin that is not installed, or `HARNESS_PLUGIN_SECONDS` no
+                number; if `strict`, of any fault.
         """
         points = _installed() if entry_points is None else entry_points
         candidates = [_Candidate(point) for point in points if _GROUPS.fullmatch(point.group)]
-        loading = _Loading()
+        loading = _Loading(patience())
         for candidate in _allowed(sorted(candidates, key=_order)):
             loading.add(candidate)
         if strict and loading.problems:
@@ -144,7 +146,8 @@ class _Candidate:
 
 
 class _Loading:
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
         self.plugins: list[Plugin] = []
         self.problems: list[PluginProblem] = []
         self.components: dict[tuple[Kind, str], Entry] = {}
@@ -160,9 +163,14 @@ class _Loading:
             )
             return
         try:
-            found = self._unique(candidate, declared(candidate.point))
+            with limited(self.seconds):
+                specs = declared(candidate.point)
+            found = self._unique(candidate, specs)
         except FaultError as fault:
             self.problems.append(candidate.problem(str(fault)))
+            return
+        except HangError as error:
+            self.problems.append(candidate.problem(str(error), traceback.format_exc()))
             return
         except KeyboardInterrupt:
             raise

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import pytest
 
 from harness.catalog import Catalog
 from harness.errors import PluginError
+from harness.patience import LIMIT
 
 Install = Callable[..., str]
 Load = Callable[..., Catalog]
@@ -111,6 +113,55 @@ def test_a_broken_plugin_costs_only_itself(fault: str, install: Install, load: L
     assert message in problem.message
     with pytest.raises(PluginError, match=r"acme-broken 0\.3"):
         load(strict=True)
+
+
+HANGING = {
+    "sleeps": "import time\nwhile True:\n    time.sleep(60)",
+    "computes": "while True: pass",
+    "catches exceptions": "import time\nwhile True:\n    try:\n        time.sleep(60)\n    except Exception:\n"
+    "        pass",
+    "catches the first": "import time\ntry:\n    time.sleep(600)\nexcept BaseException:\n    time.sleep(600)",
+    "sleeps in a hook": "import time\nfrom harness.api import hookimpl\n@hookimpl\ndef harness_losses():\n"
+    "    time.sleep(600)\n",
+}
+
+
+@pytest.mark.parametrize("how", HANGING)
+def test_a_plugin_that_hangs_is_left_out_and_named(
+    how: str, install: Install, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LIMIT, "0.05")
+    install(HANGING[how], name="hanging", distribution="acme-hanging")
+    before = signal.getsignal(signal.SIGALRM)
+    (problem,) = load().problems
+    assert (problem.plugin, problem.distribution) == ("hanging", "acme-hanging")
+    assert problem.message == f"did not load within 0.05 s, which {LIMIT} can change"
+    assert "HangError" in problem.traceback
+    assert signal.getsignal(signal.SIGALRM) == before
+    assert not any(signal.getitimer(signal.ITIMER_REAL))
+
+
+def test_a_timer_of_somebody_else_is_left_alone(install: Install, load: Load) -> None:
+    seen = (
+        "import signal\nif signal.getitimer(signal.ITIMER_REAL)[0] <= 600: raise ValueError('another one')\n"
+    )
+    install(seen + FINE)
+    before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, 100_000)
+    try:
+        assert load().problems == ()
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 600
+        assert signal.getsignal(signal.SIGALRM) == signal.SIG_IGN
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf", "1e9"])
+def test_a_limit_that_is_no_number_of_seconds(text: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LIMIT, text)
+    with pytest.raises(PluginError, match=f"{LIMIT}: '{text}' is no number of seconds"):
+        load()
 
 
 def test_a_traceback_is_kept_for_whoever_mends_it(install: Install, load: Load) -> None:

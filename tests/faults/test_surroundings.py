@@ -203,7 +203,7 @@ def test_a_data_worker_that_is_killed_costs_a_repetition_and_twice_its_cell(
 def test_a_plugin_that_hangs_is_ended_by_ctrl_c(
     victims: Victims, place: Callable[..., Place], when: str
 ) -> None:
-    """No limit of time is set on what a user installed; nothing that it does outlives two signals."""
+    """Nobody need wait for the limit; nothing that it does outlives two signals."""
     here = place()
     mark = here.folder / "hanging"
     hang = f"open({str(mark)!r}, 'w').close()\n    while True:\n        time.sleep(60)\n"
