@@ -109,7 +109,7 @@ def _chosen(store: Store, runs: Sequence[str], *, every: bool) -> list[str]:
 
 def _titles(registry_file: Path | None) -> dict[str, str]:
     """Return the methods of the leaderboard rows by run."""
-    from harness.leaderboard import read_rows
+    from harness.leaderboard import RESULTS, read_rows
 
-    rows = read_rows(leaderboards(load_registry(registry_file)) / "results.jsonl")
+    rows = read_rows(leaderboards(load_registry(registry_file)) / RESULTS)
     return {row.fingerprint: row.title for row in rows}

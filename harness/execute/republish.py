@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.execute.rows import ROWS, efficiency_of, identities, intervals_of, keep_ranks, metrics_of
-from harness.leaderboard import Ranks, Row, merge_rows, read_rows, write
+from harness.execute.rows import efficiency_of, identities, intervals_of, keep_ranks, metrics_of
+from harness.leaderboard import RESULTS, Ranks, Row, merge_rows, read_rows, write
 from harness.store import Result, Store
 
 
@@ -22,10 +22,10 @@ def republish(results: Sequence[Result], asked: Collection[str], store: Store, f
     by_run = {result.fingerprint: result for result in results}
     fresh = [
         refreshed(row, by_run[row.fingerprint], asked)
-        for row in read_rows(folder / ROWS)
+        for row in read_rows(folder / RESULTS)
         if row.fingerprint in by_run
     ]
-    merge_rows(folder / ROWS, fresh)
+    merge_rows(folder / RESULTS, fresh)
     for row in fresh:
         keep_ranks(row.fingerprint, store, Ranks(folder))
     return write(folder)

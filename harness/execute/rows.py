@@ -12,6 +12,7 @@ from harness.execute.attempts import attempt_of, public
 from harness.execute.efficiency import MEASURED
 from harness.execute.outcome import Outcome
 from harness.leaderboard import (
+    RESULTS,
     Curve,
     History,
     Ranks,
@@ -27,7 +28,6 @@ from harness.plan import RunSpec
 from harness.queries import FILE
 from harness.store import Store
 
-ROWS = "results.jsonl"
 SIZES = ("image_parameters", "text_parameters")
 
 Figures = Mapping[str, Mapping[str, Any]]
@@ -47,7 +47,7 @@ def publish_rows(
     done = [outcome for outcome in outcomes if outcome.result is not None]
     recipe = recipes(runs)
     failed = [attempt_of(outcome, recipe, home) for outcome in outcomes if outcome.status == "failed"]
-    rows = merge_attempts(folder / ROWS, [row_of(outcome, recipe) for outcome in done], failed)
+    rows = merge_attempts(folder / RESULTS, [row_of(outcome, recipe) for outcome in done], failed)
     store, kept = Store(home), read_curves(folder)
     ranks = Ranks(folder)
     for outcome in done:

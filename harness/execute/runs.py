@@ -10,8 +10,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.execute.ranked import RankedRun, committed_run, ranked_run
-from harness.execute.rows import ROWS
-from harness.leaderboard import Ranks, Row, read_rows
+from harness.leaderboard import RESULTS, Ranks, Row, read_rows
 from harness.store import Result, Store
 
 
@@ -28,7 +27,7 @@ class Runs:
         self._titled: dict[str, dict[str, str]] = {}
         self._ranks = None if folder is None else Ranks(folder)
         if self._ranks is not None and folder is not None:
-            for row in read_rows(folder / ROWS):
+            for row in read_rows(folder / RESULTS):
                 if self._ranks.path(row.fingerprint).is_file():
                     self.rows.setdefault(row.fingerprint, row)
                     for name in (row.title, f"{row.dataset}:{row.title}"):

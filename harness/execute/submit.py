@@ -6,8 +6,8 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.execute.attempts import public
-from harness.execute.rows import ROWS, identities, intervals_of, keep_ranks, metrics_of
-from harness.leaderboard import Ranks, Row, merge_rows, pages_of, read_rows, write
+from harness.execute.rows import identities, intervals_of, keep_ranks, metrics_of
+from harness.leaderboard import RESULTS, Ranks, Row, merge_rows, pages_of, read_rows, write
 from harness.leaderboard.tables import IMPORTED
 from harness.store import Result, Store
 
@@ -19,7 +19,7 @@ def publish_imported(result: Result, store: Store, folder: Path) -> list[Path]:
         InputError: if it is of another split than test.
     """
     row = row_of_imported(result)
-    rows = merge_rows(folder / ROWS, [row])
+    rows = merge_rows(folder / RESULTS, [row])
     ranks = Ranks(folder)
     keep_ranks(result.fingerprint, store, ranks)
     ranks.drop_orphans(rows)
@@ -30,7 +30,7 @@ def publish_imported(result: Result, store: Store, folder: Path) -> list[Path]:
 def replaced(result: Result, folder: Path) -> str:
     """Return the fingerprint of the run whose row an import takes the place of; empty if there is none."""
     cell = row_of_imported(result).cell
-    old = next((row.fingerprint for row in read_rows(folder / ROWS) if row.cell == cell), "")
+    old = next((row.fingerprint for row in read_rows(folder / RESULTS) if row.cell == cell), "")
     return "" if old == result.fingerprint else old
 
 

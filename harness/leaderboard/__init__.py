@@ -7,11 +7,12 @@ from harness.leaderboard.curves import Curve, History, owned, read_curves, write
 from harness.leaderboard.groups import grouped, lettered
 from harness.leaderboard.pages import check, render, write
 from harness.leaderboard.ranks import Ranks
-from harness.leaderboard.results import merge_attempts, merge_rows, read_attempts, read_rows
+from harness.leaderboard.results import RESULTS, merge_attempts, merge_rows, read_attempts, read_rows
 from harness.leaderboard.rows import Row
 from harness.leaderboard.standing import Standing, pages_of, standings
 
 __all__ = [
+    "RESULTS",
     "Attempts",
     "Curve",
     "FailedAttempt",
