@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,19 +36,24 @@ def attempt_of(outcome: Outcome, recipe: Mapping[str, str], home: Path) -> Attem
 
 
 def public(command: str) -> str:
-    """Return a command line without ``--home``: where a store lies changes no figure and is nobody's business."""
+    """Return a command line without ``--home`` and the user's own folder, which change no figure.
+
+    Where they lie is nobody's business. Half a surrogate pair, of a name that is not UTF-8, is no text.
+    """
     words = shlex.split(command)
     kept = [
         word
         for before, word in zip(["", *words], words, strict=False)
         if "--home" not in (before, word) and not word.startswith("--home=")
     ]
-    return shlex.join(kept)
+    return _told(shlex.join(kept))
 
 
-def _told(cause: str, home: Path) -> str:
-    """Return a cause without the place of the store and the user's own folder; half a surrogate pair is no text."""
-    for place, name in ((home, ".harness"), (home.resolve(), ".harness"), (Path.home(), "~")):
+def _told(text: str, *stores: Path) -> str:
+    """Return a text without the places of stores and the user's own folder; half a surrogate pair is no text."""
+    named = [(place, ".harness") for store in stores for place in (store, store.resolve())]
+    for place, name in (*named, (Path.home(), "~")):
         if len(place.parts) > 1:
-            cause = cause.replace(str(place), name)
-    return cause.encode("utf-8", "backslashreplace").decode("utf-8")
+            # As a whole: /home/ann is not the beginning of /home/anna.
+            text = re.sub(rf"(?<![\w.-]){re.escape(str(place))}(?![\w-])", name, text)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from harness.execute.attempts import public
 from harness.execute.rows import publish_rows, recipes
-from harness.leaderboard import check, read_curves, read_rows
+from harness.leaderboard import RESULTS, check, read_attempts, read_curves, read_rows
 
 SEEDS = (
     "axes:\n      variant: "
@@ -106,6 +108,34 @@ def test_a_method_keeps_the_curve_of_its_lowest_seed(toy: Any, tmp_path: Path) -
 )
 def test_a_row_does_not_tell_where_the_store_lies(command: str) -> None:
     assert public(command) == "harness run --matrix one"
+
+
+@pytest.mark.parametrize("form", ["--registry {0}", "--registry={0}", "--registry '{0} b'"])
+def test_a_row_does_not_tell_the_folder_of_its_user(form: str) -> None:
+    own = Path.home() / "registry.yaml"
+    assert public(f"harness run {form.format(own)}") == f"harness run {form.format('~/registry.yaml')}"
+    for other in (f"{Path.home()}a/b", f"/data{Path.home()}/b"):
+        assert public(f"harness run --registry {other}") == f"harness run --registry {other}"
+
+
+def test_a_word_that_is_no_utf8_costs_no_row(toy: Any, tmp_path: Path) -> None:
+    plan = toy.plan(
+        ("direct: {experiment: direct}", "direct: {text.fault: raises}"),
+        only={"variant": ["plain", "direct"]},
+    )
+    command = "harness run --registry " + os.fsdecode(b"caf\xe9.yaml")
+    outcomes = [
+        replace(
+            outcome,
+            result=outcome.result
+            and replace(outcome.result, provenance={**outcome.result.provenance, "command": command}),
+            provenance={**outcome.provenance, "command": command},
+        )
+        for outcome in toy.execute(plan)
+    ]
+    publish_rows(outcomes, plan.runs, home=toy.home, folder=tmp_path)
+    (row,), (attempt,) = read_rows(tmp_path / RESULTS), read_attempts(tmp_path / RESULTS)
+    assert row.command == attempt.last.command == r"harness run --registry 'caf\udce9.yaml'"
 
 
 def test_quotes_of_a_command_stay() -> None:
