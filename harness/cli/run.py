@@ -71,7 +71,6 @@ def run(
     """Train and evaluate the cells of a matrix and render the leaderboards; what is stored is not done again."""
     from harness.cli.plan import missing_json, plan_json, print_missing, print_plan
     from harness.cli.summary import Asked, cell_json, print_failures, print_summary
-    from harness.errors import HarnessError
 
     means = Means(
         device=device,
@@ -131,7 +130,7 @@ def run(
     outcomes = means.execute(plan, catalog, where)
     try:
         tables = _render(plan, outcomes, registry, where.home)
-    except HarnessError:
+    except BaseException:
         print_failures(asked, outcomes)  # nobody learns of them else
         raise
     if as_json:

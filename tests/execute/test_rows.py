@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,25 @@ def test_a_word_that_is_no_utf8_costs_no_row(toy: Any, tmp_path: Path) -> None:
     publish_rows(outcomes, plan.runs, home=toy.home, folder=tmp_path)
     (row,), (attempt,) = read_rows(tmp_path / RESULTS), read_attempts(tmp_path / RESULTS)
     assert row.command == attempt.last.command == r"harness run --registry 'caf\udce9.yaml'"
+
+
+def test_not_even_an_error_of_no_kind_that_we_know_hides_a_failure(
+    invoke: Callable[..., tuple[int, str, str]],
+    toy_registry: Callable[..., Path],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    toy_registry(
+        ("    leaderboard: false\n    axes:\n      variant", "    axes:\n      variant"),
+        ("direct: {experiment: direct}", "direct: {text.fault: raises}"),
+    )
+    run = ("run", "--device", "cpu", "--threads", "1", "--matrix", "whole")
+    (tmp_path / "registry" / "leaderboards" / "README.md").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        invoke(*run, "--home", str(tmp_path / "home"), "--only", "variant=direct")
+    err = capfd.readouterr().err
+    assert "cause: ZeroDivisionError: boom in forward" in err
+    assert "alone: harness run" in err
 
 
 def test_quotes_of_a_command_stay() -> None:
