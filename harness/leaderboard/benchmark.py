@@ -55,7 +55,7 @@ def benchmark(folder: Path, name: str) -> Benchmark:
         StoreError: if results.jsonl is damaged.
     """
     rows, attempts = read_rows(folder / RESULTS), read_attempts(folder / RESULTS)
-    named = {board.file.removesuffix(".md"): board for board in boards(rows)}
+    named = {board.file.removesuffix(".md"): board for board in boards([*rows, *attempts])}
     board = named.get(name.removesuffix(".md"))
     if board is None:
         raise InputError(

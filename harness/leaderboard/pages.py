@@ -143,7 +143,7 @@ def _pages(folder: Path, rows: Sequence[Row], curves: Curves, attempts: Sequence
         pages["ablations.md"] = _page(ablations_page(rows, folder / "published", ranks, attempts))
         counts = [str(len(grouped(own))), str(len(own)), str(printed(folder / "published"))]
         index.append(["[Ablations](ablations.md)", *counts])
-    own_matrices = sorted({row.matrix for row in rows if row.matrix != IMPORTED})
+    own_matrices = sorted(({row.matrix for row in rows} | {one.matrix for one in attempts}) - {IMPORTED})
     fill = FILL if whole else [f"harness run --matrix {name}" for name in own_matrices]
     pages["README.md"] = _page(_index(index, fill, len(unmeasured(attempts)), whole=whole))
     return pages

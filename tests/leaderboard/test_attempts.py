@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import StoreError
+from harness.errors import InputError, StoreError
 from harness.leaderboard import (
     Attempts,
     FailedAttempt,
@@ -24,6 +24,7 @@ from harness.leaderboard import (
     write,
 )
 from harness.leaderboard.attempts import KEPT
+from harness.leaderboard.benchmark import benchmark
 
 Make = Callable[..., Row]
 
@@ -167,7 +168,10 @@ def test_what_only_failed_has_a_page_too(tmp_path: Path, make_row: Make) -> None
     page = (tmp_path / "dataset-mine.md").read_text(encoding="utf-8")
     assert "ZeroDivisionError: boom" in page
     assert "No row of this table was measured yet" in page
+    assert "harness run --matrix own\n" in (tmp_path / "README.md").read_text(encoding="utf-8")
     assert check(tmp_path) == []
+    with pytest.raises(InputError, match=r"the table 'dataset-mine' in .* has no row yet"):
+        benchmark(tmp_path, "dataset-mine")
 
 
 def test_only_failures_of_the_ablations(folder: Path, make_row: Make) -> None:
