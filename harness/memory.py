@@ -6,6 +6,14 @@ import gc
 import sys
 
 
+class RanOutError(MemoryError):
+    """Say that memory ran out in another process; `peak` is what that used at most, in bytes."""
+
+    def __init__(self, story: str, peak: int) -> None:
+        super().__init__(story)
+        self.peak = peak
+
+
 def is_memory(error: BaseException | None) -> bool:
     """Tell whether memory ran out, of the device or of the machine, somewhere in the chain of causes."""
     seen: list[BaseException] = []

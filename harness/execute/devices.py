@@ -18,6 +18,7 @@ from typing import Any
 from harness.errors import Interrupted, RunError
 from harness.execute import member, run
 from harness.execute.outcome import Listener, Workspace, moving, never, still
+from harness.memory import RanOutError
 from harness.plan import RunSpec
 from harness.store import Result, Store
 
@@ -60,7 +61,7 @@ class _Members:
             self.pipes.append(receive)
             self.processes.append(process)
         self.ended: set[int] = set()
-        self.failures: list[tuple[float, BaseException, str]] = []
+        self.failures: list[tuple[float, BaseException, str, int | None]] = []
         self.interrupted = 0
         self.begun = False
 
@@ -72,8 +73,9 @@ class _Members:
                 if self.failures and time.monotonic() - self.failures[0][0] > GRACE:
                     break
         if self.failures:
-            _, error, story = min(self.failures, key=lambda failure: failure[0])
-            raise error from RunError(f"in another process:\n{story}")
+            _, error, story, peak = min(self.failures, key=lambda failure: failure[0])
+            story = f"in another process:\n{story}"
+            raise error from (RunError(story) if peak is None else RanOutError(story, peak))
         if self.interrupted:
             raise Interrupted(self.interrupted)
 
@@ -117,7 +119,7 @@ class _Members:
             hint="If the system was out of memory, lower the stage's batch or --devices; the same command goes on "
             "from the last checkpoint.",
         )
-        self.failures.append((0.0, error, "it could not tell why"))
+        self.failures.append((0.0, error, "it could not tell why", None))
 
     @contextlib.contextmanager
     def _ending(self) -> Iterator[None]:

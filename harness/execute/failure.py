@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.execute.outcome import Workspace
 from harness.execute.provenance import now, peak_bytes
-from harness.memory import is_memory
+from harness.memory import RanOutError, is_memory
 from harness.plan import RunSpec
 from harness.store import Store
 
@@ -51,13 +51,25 @@ def record(error: BaseException, run: RunSpec, workspace: Workspace, store: Stor
     """
     cause, hint = told(error)
     if is_memory(error):
-        peak = peak_bytes(workspace.device) / 1e9
-        cause = f"out of memory at a batch of {run.stage.batch}, peak {peak:.1f} GB: {cause}"
-        hint = f"Use --accumulate auto, a smaller batch in stage {run.stage.name!r}, or a device with more memory."
+        ran_out = error.__cause__
+        peak = ran_out.peak if isinstance(ran_out, RanOutError) else peak_bytes(workspace.device)
+        cause = f"out of memory at a batch of {run.stage.batch}, peak {peak / 1e9:.1f} GB: {cause}"
+        hint = _smaller(run, workspace)
     story = "".join(traceback.format_exception(error))
     path = store.record_failure(name, f"{story}\n{cause}\n{hint}".rstrip() + "\n")
     provenance = {"command": workspace.command, "revision": workspace.revision, "finished": now()}
     return Failure(run=run.fingerprint, cause=cause, hint=hint, traceback=path, provenance=provenance)
+
+
+def _smaller(run: RunSpec, workspace: Workspace) -> str:
+    """Return what makes a run smaller that was not tried."""
+    others = f"a smaller batch in stage {run.stage.name!r}, or a device with more memory."
+    if workspace.parts.halve:
+        return f"Use {others}"
+    without = (
+        " without --devices" if workspace.devices > 1 else " without --compile" if workspace.compile else ""
+    )
+    return f"Use --accumulate auto{without}, {others}"
 
 
 def told(error: BaseException) -> tuple[str, str]:

@@ -22,9 +22,11 @@ from harness.distributed import Team
 from harness.errors import Interrupted, RunError
 from harness.execute.assemble import open_galleries
 from harness.execute.outcome import Workspace, moving
+from harness.execute.provenance import peak_bytes
 from harness.execute.run import perform, start_model
 from harness.execute.settings import settle
 from harness.execute.stacks import show_stacks_when_asked
+from harness.memory import is_memory
 from harness.plan import RunSpec
 from harness.step import Numerics
 from harness.store import Store
@@ -87,7 +89,8 @@ def take_part(invitation: Invitation, pipe: Connection[Any, Any], stop: Any) -> 
     # A component is somebody else's code: whatever it raises, it is told.
     except BaseException as error:
         story = "".join(traceback.format_exception(error))
-        pipe.send(("failed", time.monotonic(), sendable(error), story))
+        peak = peak_bytes(invitation.workspace.device) if is_memory(error) else None
+        pipe.send(("failed", time.monotonic(), sendable(error), story, peak))
     # Not to wait for others, which may be gone.
     pipe.close()
     os._exit(1)

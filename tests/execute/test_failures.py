@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from harness.accumulation import Parts
 from harness.errors import DataError
-from harness.execute.failure import LONGEST, told
+from harness.execute.failure import LONGEST, record, told
 from harness.execute.rows import publish_rows
 from harness.leaderboard import check, read_attempts, read_rows
 from harness.store import Store
@@ -48,10 +50,44 @@ def test_whatever_a_component_raises_the_other_cells_are_done(toy: Any, fault: s
     assert (failed.status, done.status) == ("failed", "done")
     assert failed.error.startswith(cause)
     assert "\n" not in failed.error
-    assert ("batch of stage 'one'" in failed.hint) == ("memory" in cause)
+    assert ("batch in stage 'one'" in failed.hint) == ("memory" in cause)
     story = failed.traceback.read_text()
     assert "in _broken" in story
     assert story.rstrip().endswith(failed.hint or failed.error)
+
+
+def test_memory_that_runs_out_in_one_of_several_processes_is_told_with_its_own_peak(
+    toy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.execute.failure.peak_bytes", lambda device: 0)  # this process used no GPU
+    plan = toy.plan(
+        ("direct: {experiment: direct}", "direct: {experiment: direct, text.fault: memory}"),
+        only={"variant": ["direct"]},
+    )
+    (failed,) = toy.execute(plan, devices=2)
+    peak = re.match(r"out of memory at a batch of 6, peak (\d+\.\d) GB: ", failed.error)
+    assert peak is not None, failed.error
+    assert float(peak[1]) > 0
+    assert failed.hint.startswith("Use --accumulate auto without --devices, a smaller batch in stage 'one'")
+    assert "in _broken" in failed.traceback.read_text()
+
+
+@pytest.mark.parametrize(
+    ("fields", "first"),
+    [
+        ({}, "Use --accumulate auto, a smaller batch"),
+        ({"parts": Parts(count=3)}, "Use --accumulate auto, a smaller batch"),
+        ({"parts": Parts(halve=True)}, "Use a smaller batch"),
+        ({"devices": 2}, "Use --accumulate auto without --devices, a smaller batch"),
+        ({"compile": "inductor"}, "Use --accumulate auto without --compile, a smaller batch"),
+    ],
+)
+def test_what_to_do_about_memory_is_what_was_not_tried_and_goes(
+    toy: Any, fields: dict[str, Any], first: str
+) -> None:
+    (run,) = toy.plan(matrix="one").runs
+    failure = record(MemoryError(), run, toy.workspace(**fields), Store(toy.home), name="it")
+    assert failure.hint == f"{first} in stage 'one', or a device with more memory."
 
 
 def test_a_loss_that_raises_fails_its_cell_alone(toy: Any) -> None:
