@@ -196,6 +196,12 @@ def test_all_faults_of_csv_at_once(source: Path) -> None:
     assert problems_of(source) == ("all.csv:2: not UTF-8 (byte 0xe9)",)
 
 
+def test_a_caption_is_quoted_as_ids_are(source: Path) -> None:
+    (source / "images" / "it's.jpg").write_bytes(b"")
+    (source / "all.csv").write_text("image,caption,split\na.jpg,one,test\nit's.jpg,,train\n")
+    assert problems_of(source) == ('all.csv:3: caption "it\'s.jpg#0" is empty',)
+
+
 def test_other_columns_are_noted(source: Path) -> None:
     rows = "".join(f"{name},one,{split},X\n" for name, split in SPLIT_OF.items())
     (source / "all.csv").write_text(f"image,caption,split,photographer\n{rows}", encoding="utf-8")

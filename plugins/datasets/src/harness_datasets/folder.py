@@ -104,7 +104,7 @@ class Folder:
         if not entry.captions:
             problems.append(f"{where}: has no caption")
         problems.extend(
-            f"{place}: caption '{entry.image}#{position}' is empty"
+            f"{place}: caption {f'{entry.image}#{position}'!r} is empty"
             for position, (place, caption) in enumerate(zip(entry.places, entry.captions, strict=True))
             if not caption
         )
