@@ -54,6 +54,7 @@ class DataError(InputError):
         lists: names in full where a problem tells the first few, by what they are, such as ``missing-images``.
         records: of a dataset component: what could be read all the same. Their ids, captions and images are then
             checked as well, so that all problems are told at once; those that a problem names are not told twice.
+            Without `problems` the message is the first of them.
     """
 
     def __init__(

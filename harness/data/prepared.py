@@ -146,7 +146,7 @@ def _read(
             _, more = look_at(real, readable, seen, tell, Known(error.problems))
         if not more:
             raise
-        problems = (*error.problems, *more)
+        problems = (*(error.problems or (error.headline,)), *more)
         raise DataError(
             headline(part.name, source, problems), problems=problems, lists=error.lists, hint=error.hint
         ) from error

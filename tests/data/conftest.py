@@ -16,7 +16,7 @@ from harness.specs import DatasetSpec
 
 COMPONENTS = '''
 import json
-from harness.api import Annotations, Record
+from harness.api import Annotations, DataError, Record
 
 class Listed:
     """Returns the rows of records.json as they stand, checked by nobody."""
@@ -35,6 +35,12 @@ class Listed:
 class Raising:
     def annotations(self, source):
         raise KeyError("sentences")
+
+class Halting(Listed):
+    """Says in its message alone what is wrong, and hands over what it could read."""
+
+    def annotations(self, source):
+        raise DataError(f"{source}/records.json: line 7 is cut", records=super().annotations(source).records)
 
 class Wrong:
     def annotations(self, source):
@@ -86,7 +92,7 @@ def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 def catalog_of(revision: int = 1) -> Catalog:
     entries = {}
-    for name in ("listed", "raising", "wrong", "drawn"):
+    for name in ("listed", "raising", "halting", "wrong", "drawn"):
         spec = DatasetSpec(
             name=name,
             target=f"harness_test_components:{name.capitalize()}",

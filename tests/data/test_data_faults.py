@@ -215,6 +215,20 @@ def test_source_and_component_are_checked(source: Path, root: Path, catalog: Cat
         prepare("mine", "wrong", {}, source, root, catalog)
 
 
+def test_a_message_of_a_component_without_a_list_stands_in_the_list(
+    source: Path, root: Path, catalog: Catalog
+) -> None:
+    with pytest.raises(DataError, match=r"^[^\n]*line 7 is cut$"):
+        prepare("mine", "halting", {}, source, root, catalog)
+    (source / "images" / "3.png").write_bytes(b"")
+    with pytest.raises(DataError, match="has 2 problems") as caught:
+        prepare("mine", "halting", {}, source, root, catalog)
+    assert caught.value.problems == (
+        f"{source}/records.json: line 7 is cut",
+        "images/3.png: empty file",
+    )
+
+
 def test_interrupt_stops_at_once(
     source: Path, root: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
