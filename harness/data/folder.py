@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness.data.images import ImageError
+from harness.data.images import AbsentError
 from harness.data.manifest import MANIFEST, RECORDS
 from harness.durable import durable, make_folders, reach, sync_folder
 from harness.errors import DataError, StoreError
@@ -172,18 +172,18 @@ def locate(source: Path, file: str) -> Path:
     """Return the real path of `file` below the real path `source`.
 
     Raises:
-        ImageError: if it is absolute, climbs with ``..``, or follows a link out of `source`.
+        AbsentError: if it is absolute, climbs with ``..``, or follows a link out of `source`.
     """
     if not file or "\0" in file:
-        raise ImageError("the path of its file is empty" if not file else "the path of its file holds NUL")
+        raise AbsentError("the path of its file is empty" if not file else "the path of its file holds NUL")
     if Path(file).is_absolute() or ".." in Path(file).parts:
-        raise ImageError(f"path {file!r} leaves the source folder")
+        raise AbsentError(f"path {file!r} leaves the source folder")
     try:
         real = (source / file).resolve()
     except (OSError, RuntimeError) as error:
-        raise ImageError(f"path {file!r} cannot be followed ({error})") from error
+        raise AbsentError(f"path {file!r} cannot be followed ({error})") from error
     if not real.is_relative_to(source):
-        raise ImageError(f"path {file!r} is a link out of the source folder")
+        raise AbsentError(f"path {file!r} is a link out of the source folder")
     return real
 
 

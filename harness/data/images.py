@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import stat
@@ -38,6 +39,10 @@ _MODES = {
 
 class ImageError(ValueError):
     """Say in a few words why a file cannot be used as an image."""
+
+
+class AbsentError(ImageError):
+    """Say that there is no file, or none in the dataset's folder: what can be told without opening it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,18 +107,21 @@ def read(path: Path) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise ImageError("not a regular file")
+            raise AbsentError("not a regular file")
         if status.st_size > MAX_BYTES:
             raise ImageError(f"{status.st_size:,} bytes, more than {MAX_BYTES:,}")
         if status.st_size == 0:
             raise ImageError("empty file")
         return path.read_bytes()
     except FileNotFoundError:
-        raise ImageError("no such file") from None
+        raise AbsentError("no such file") from None
     except (OSError, ValueError) as error:
         if isinstance(error, ImageError):
             raise
-        raise ImageError(getattr(error, "strerror", None) or str(error)) from error
+        nowhere = getattr(error, "errno", None) in (errno.ENAMETOOLONG, errno.ENOTDIR)
+        raise (AbsentError if nowhere else ImageError)(
+            getattr(error, "strerror", None) or str(error)
+        ) from error
 
 
 def _decode(data: bytes, max_pixels: int, inspected: bool) -> tuple[Pixels, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from harness.data import folder as folders
 from harness.data.checks import Known, check_records, number
-from harness.data.images import ImageError, Inspection
+from harness.data.images import AbsentError, ImageError, Inspection
 from harness.data.journal import Journal
 from harness.data.manifest import StoredRecord
 from harness.errors import DataError
@@ -68,8 +68,13 @@ def look_at(
         try:
             return journal.inspect(record.file, folders.locate(source, record.file))
         except ImageError as fault:
-            told = known.tells(record.image, record.file or "file") or known.tells(record.image, "leaves")
-            return "" if told else f"{record.file or f'image {record.image!r}'}: {fault}"
+            told = any(known.tells(record.image, what) for what in ("no such file", "leaves"))
+            # A component opens no image: of one that is damaged it has told nothing, whatever it told of its record.
+            return (
+                ""
+                if told and isinstance(fault, AbsentError)
+                else f"{record.file or f'image {record.image!r}'}: {fault}"
+            )
 
     from PIL import Image
 

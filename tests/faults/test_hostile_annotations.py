@@ -92,6 +92,44 @@ def test_all_faults_of_annotations_and_images_are_one_list(
 
 
 @pytest.mark.fault(12)
+def test_what_is_wrong_with_an_image_beside_its_annotations_is_told_as_well(
+    inside: Inside, tmp_path: Path, faults: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images lie beside the csv, so that a file is named as its image is: a problem of a caption hides none of it."""
+    monkeypatch.delenv("HARNESS_DATA", raising=False)
+    monkeypatch.setenv("COLUMNS", "400")
+    source = tmp_path / "photographs"
+    for name in ("0", "1", "2", "3", "4"):
+        photograph(source / f"{name}.png")
+    for name in ("split file.png", "stands.png", "no caption.png", "it's.png"):
+        (source / name).write_bytes((source / "0.png").read_bytes()[:-20])
+    (source / "folder.png").mkdir()
+    lines = ["0.png,a,train", "1.png,a,val", "2.png,a,test", "3.png,a,train"]
+    lines += ["split file.png,a,trian", "stands.png,a,train", "stands.png,a,test", "no caption.png,,train"]
+    lines += ["it's.png,,train", "gone.png,,train", "folder.png,a,train", f"{'x' * 300}.png,a,train"]
+    (source / "captions.csv").write_text("\n".join(["image,caption,split", *lines]))
+    problems = problems_of(inside, tmp_path, "folder", "--from", str(source), "--as", "mine")
+    told = (
+        "image 'split file.png': unknown split 'trian'",
+        "split file.png: ",
+        "image 'stands.png' stands in split 'train' and in split 'test'",
+        "stands.png: ",
+        "caption 'no caption.png#0' is empty",
+        "no caption.png: ",
+        """caption "it's.png#0" is empty""",
+        "it's.png: ",
+        "caption 'gone.png#0' is empty",
+        "image 'gone.png': no such file",
+        "image 'folder.png': no such file",
+        f"image '{'x' * 300}.png': no such file",
+    )
+    for what in told:
+        assert sum(what in problem for problem in problems) == 1, (what, problems)
+        faults.one()
+    assert len(problems) == len(told), problems
+
+
+@pytest.mark.fault(12)
 def test_all_faults_of_flickr8k_are_one_list_with_what_allows_other_counts(
     inside: Inside, tmp_path: Path, faults: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
