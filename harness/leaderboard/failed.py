@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from harness.leaderboard.attempts import Attempts
 from harness.leaderboard.groups import Group, names
-from harness.leaderboard.markdown import escape, pipe_table
+from harness.leaderboard.markdown import escape, fence, pipe_table, plain
 from harness.leaderboard.published import NONE
 from harness.leaderboard.rows import Row
 
@@ -15,9 +16,14 @@ LONGEST = 300
 """Characters of a cause that a page shows."""
 _HEADER = ("Method", "Cell", "failed", "last", "revision", "figures", "Cause")
 _ABOUT = (
-    "The last attempt at these cells failed; no figure of it is in any mean. `harness run` with the same cell tries "
-    "again. failed: attempts so far; figures: those that stand in the tables, of an earlier attempt, or none."
+    "The last attempt at these cells failed; no figure of it is in any mean. failed: attempts so far; figures: those "
+    "that stand in the tables, of an earlier attempt, or none."
 )
+_AGAIN = (
+    "Each again alone, in the folder of the registry; the traceback is below the store in which it failed:"
+)
+_OWN = ("--matrix", "-m", "--dataset", "-d", "--seed", "--only", "--registry", "--home")
+"""Options of `harness run` that one cell has of its own, or that the folder says."""
 
 
 def failed_sections(
@@ -37,7 +43,49 @@ def failed_sections(
     by_cell = {row.cell: row for row in rows}
     methods = {id(one): called[group.first.fingerprint] for group in groups for one in group.failed}
     cells = [_line(one, methods.get(id(one), one.title), by_cell.get(one.cell)) for one in lost]
-    return [f"{level} Failed", _ABOUT, pipe_table(_HEADER, cells, figures=(2,))]
+    again = [
+        line for one in lost for line in (f"# {plain(f'failures/{one.last.fingerprint}.txt')}", alone(one))
+    ]
+    return [
+        f"{level} Failed",
+        _ABOUT,
+        pipe_table(_HEADER, cells, figures=(2,)),
+        _AGAIN,
+        fence("\n".join(again)),
+    ]
+
+
+def alone(one: Attempts) -> str:
+    """Return the command that attempts a cell again and no other, with the options of its last attempt."""
+    asked, kept = _options(one.last.command)
+    words = ["harness", "run", "--matrix", one.matrix]
+    for axis, label in _labels(one):
+        replaced = (axis == "dataset" and asked & {"--dataset", "-d"}) or (
+            axis == "seed" and "--seed" in asked
+        )
+        words += [f"--{axis}", label] if replaced else ["--only", f"{axis}={label}"]
+    return shlex.join([*words, *kept])
+
+
+def _options(command: str) -> tuple[set[str], list[str]]:
+    """Split the options of a stored command: which of a cell's own it has, and the words of all others."""
+    asked: set[str] = set()
+    kept: list[str] = []
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a line that somebody wrote by hand
+        words = []
+    rest = iter(words[2:] if words[:2] == ["harness", "run"] else [])
+    for word in rest:
+        # -dNAME is -d NAME.
+        name = word.partition("=")[0] if word.startswith("--") else word[:2]
+        if name not in _OWN:
+            kept.append(word)
+            continue
+        asked.add(name)
+        if word == name:
+            next(rest, None)
+    return asked, kept
 
 
 def unmeasured(attempts: Iterable[Attempts]) -> list[Attempts]:
@@ -56,9 +104,12 @@ def later(rows: Sequence[Row], attempts: Iterable[Attempts]) -> str:
     return f"Rows that were measured after attempts that failed: {listed}."
 
 
+def _labels(one: Attempts) -> list[tuple[str, str]]:
+    return sorted(one.labels.items(), key=lambda pair: (pair[0] == "seed", pair[0] != "dataset", pair))
+
+
 def _line(one: Attempts, method: str, row: Row | None) -> list[str]:
-    axes = sorted(one.labels, key=lambda axis: (axis == "seed", axis != "dataset", axis))
-    labels = ", ".join(f"{axis}={one.labels[axis]}" for axis in axes)
+    labels = ", ".join("=".join(pair) for pair in _labels(one))
     return [
         escape(method),
         escape(f"{one.matrix}: {labels}"),

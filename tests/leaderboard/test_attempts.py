@@ -174,6 +174,31 @@ def test_what_only_failed_has_a_page_too(tmp_path: Path, make_row: Make) -> None
         benchmark(tmp_path, "dataset-mine")
 
 
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("harness run", "--only dataset=mine --only 'variant=a b' --only seed=3"),
+        ("python -m else --seed 3", "--only dataset=mine --only 'variant=a b' --only seed=3"),
+        ("harness run --seed '3", "--only dataset=mine --only 'variant=a b' --only seed=3"),
+        (
+            "harness run -m own -dmine --seed=3 --seed 4 --only variant=x --precision bf16-mixed --registry 'a b'",
+            "--dataset mine --only 'variant=a b' --seed 3 --precision bf16-mixed",
+        ),
+        (
+            "harness run --dataset mine --matrix=own --device cpu --force",
+            "--dataset mine --only 'variant=a b' --only seed=3 --device cpu --force",
+        ),
+    ],
+)
+def test_the_page_says_how_to_run_a_failed_cell_alone(
+    tmp_path: Path, make_row: Make, command: str, expected: str
+) -> None:
+    row = make_row(dataset="mine", matrix="own", variant="a b", seed=3, fingerprint="f" * 16)
+    merge_attempts(tmp_path / "results.jsonl", [], [lost(row, command=command)])
+    page = render(tmp_path)["dataset-mine.md"]
+    assert f"```sh\n# failures/{'f' * 16}.txt\nharness run --matrix own {expected}\n```" in page
+
+
 def test_only_failures_of_the_ablations(folder: Path, make_row: Make) -> None:
     merge_attempts(folder / "results.jsonl", [], [lost(make_row())])
     page = render(folder)["ablations.md"]
