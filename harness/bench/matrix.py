@@ -23,6 +23,7 @@ from harness.store import Store
 TOGETHER, ALONE = "cells in one run", "each cell alone"
 IMPORTS, ALL_IMPORTS = "imports of the one run", "imports of each cell alone"
 ONE_BY_ONE, BESIDE = "two cells, one after the other", "two cells side by side"
+WHOLE = "the whole matrix"
 PACKAGES = ("torch", "timm", "gensim")
 Figures = Mapping[str, Any]
 
@@ -56,15 +57,14 @@ def measure(bench: MatrixBench, told: Callable[[str], None]) -> Report:
         cells = _Cells(bench, Path(folder))
         told(f"{len(cells.labels)} cells of {bench.matrix}: {', '.join(map(_spelled, cells.labels))}")
         groups = (cells.shared(), *cells.beside(told))
-    chosen = " ".join(
-        [*(f"--dataset {name}" for name in bench.datasets), *(f"--only {o}" for o in bench.only)]
-    )
+    datasets = ", ".join(dict.fromkeys(run["spec"]["dataset"]["name"] for run in cells.plan.runs))
     return Report(
         benchmark="matrix",
         section="matrix",
         heading="Matrix",
         about=(
-            f"Matrix `{bench.matrix}`, of it {len(cells.labels)} cells ({chosen or 'all'}), each from an empty store. "
+            f"Matrix `{bench.matrix}` on {datasets}, of it {len(cells.labels)} cells "
+            f"({' '.join(cells.chosen) or 'all'}), each from an empty store. "
             "Together they are one process, in which a run that several need is trained once, and frozen features, "
             "decoded images and vocabularies are computed once; alone, every cell is a process with a store of its "
             "own. Imports are processes that import what those imported, in the same order, and do nothing; they are "
@@ -76,6 +76,31 @@ def measure(bench: MatrixBench, told: Callable[[str], None]) -> Report:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What `harness plan` tells of cells, and of the runs that they need."""
+
+    runs: Sequence[Mapping[str, Any]]
+    cells: Sequence[Mapping[str, Any]]
+
+    def chains(self) -> list[list[str]]:
+        """Return each cell's run, and all that it starts from."""
+        parents = {run["fingerprint"]: run["parent"] for run in self.runs}
+        found = []
+        for cell in self.cells:
+            chain, step = [], cell["fingerprint"]
+            while step is not None:
+                chain.append(step)
+                step = parents[step]
+            found.append(chain)
+        return found
+
+    def shares(self) -> str:
+        """Return how many trainings there are, with and without sharing."""
+        naive = sum(map(len, self.chains()))
+        return f"{len(self.cells)} cells, {naive} trainings naively, {len(self.runs)} distinct"
+
+
 class _Cells:
     def __init__(self, bench: MatrixBench, folder: Path) -> None:
         self.bench, self.folder, self.stores = bench, folder, itertools.count()
@@ -84,15 +109,18 @@ class _Cells:
         self.processes.folder.mkdir()
         own = {"version": 1, "extends": str(bench.registry.absolute())}
         (self.processes.folder / "registry.yaml").write_text(json.dumps(own), encoding="utf-8")
-        chosen = [*(["--limit", str(bench.limit)] if bench.limit else [])]
-        chosen += [word for name in bench.datasets for word in ("--dataset", name)]
-        chosen += [word for seed in bench.seeds for word in ("--seed", str(seed))]
-        self.chosen = ["--matrix", bench.matrix, *chosen]
+        self.matrix = ["--matrix", bench.matrix]
+        self.datasets = [word for name in bench.datasets for word in ("--dataset", name)]
+        limit = ["--limit", str(bench.limit)] if bench.limit else []
+        self.some = [
+            *self.datasets,
+            *(word for seed in bench.seeds for word in ("--seed", str(seed))),
+            *limit,
+        ]
         self.only = [word for pair in bench.only for word in ("--only", pair)]
-        home = ["--home", str(folder / "plan")]
-        plan = self._harness("plan", *self.chosen, *self.only, "--no-estimate", "--json", *home)
-        self.runs: list[Mapping[str, Any]] = plan["runs"]
-        self.cells: list[Mapping[str, Any]] = plan["cells"]
+        self.chosen = [*self.some, *self.only]
+        self.plan = self._plan(*self.chosen)
+        self.cells = self.plan.cells
         self.labels: list[Mapping[str, str]] = [cell["labels"] for cell in self.cells]
         if len(self.labels) < 2:
             raise InputError(
@@ -158,23 +186,19 @@ class _Cells:
             return list(pool.map(lambda labels: self._cell(labels, half), pair))
 
     def _independent(self) -> tuple[Mapping[str, str], Mapping[str, str]] | None:
-        chains = [set(self._chain(cell["fingerprint"])) for cell in self.cells]
+        chains = [set(chain) for chain in self.plan.chains()]
         for (a, one), (b, other) in itertools.combinations(enumerate(chains), 2):
             if not one & other:
                 return self.labels[a], self.labels[b]
         return None
 
-    def _chain(self, fingerprint: str) -> list[str]:
-        parents = {run["fingerprint"]: run["parent"] for run in self.runs}
-        chain, step = [], fingerprint
-        while step is not None:
-            chain.append(step)
-            step = parents[step]
-        return chain
+    def _plan(self, *chosen: str) -> _Plan:
+        home = ["--home", str(self.folder / "plan")]
+        found = self._harness("plan", *self.matrix, *chosen, "--no-estimate", "--json", *home)
+        return _Plan(runs=found["runs"], cells=found["cells"])
 
     def _together(self) -> Figures:
-        arguments = [*self.chosen, *self.only]
-        return self._run(arguments, self.bench.workspace.threads, self._modules("together"))
+        return self._run(self.chosen, self.bench.workspace.threads, self._modules("together"))
 
     def _alone(self) -> Figures:
         found: dict[str, Any] = {}
@@ -194,12 +218,12 @@ class _Cells:
 
     def _cell(self, labels: Mapping[str, str], threads: int, modules: Path | None = None) -> Figures:
         only = [word for axis, label in labels.items() for word in ("--only", f"{axis}={label}")]
-        return self._run([*self.chosen, *only], threads, modules)
+        return self._run([*self.some, *only], threads, modules)
 
     def _run(self, arguments: Sequence[str], threads: int, modules: Path | None) -> Figures:
         """Run cells into a store of their own; return the figures of each, by fingerprint."""
         home = self.folder / f"home-{next(self.stores)}"
-        words = ["run", *arguments, "--threads", str(threads), "--json", "--home", str(home)]
+        words = ["run", *self.matrix, *arguments, "--threads", str(threads), "--json", "--home", str(home)]
         cells = self._harness(*words, modules=modules)["cells"]
         return {cell["fingerprint"]: cell["figures"] for cell in cells}
 
@@ -207,15 +231,13 @@ class _Cells:
         return json.loads(self.processes.run(MAIN, *arguments, modules=modules))
 
     def _facts(self) -> list[Fact]:
-        chains = [self._chain(cell["fingerprint"]) for cell in self.cells]
-        naive = sum(map(len, chains))
-        facts = [
-            Fact(
-                name="the plan shares",
-                value=f"{len(self.cells)} cells, {naive} trainings naively, {len(self.runs)} distinct",
-            )
-        ]
-        return facts + _stored(chains, [run["fingerprint"] for run in self.runs], self.bench.workspace.home)
+        """Say what is shared: by the chosen cells, and by all of the matrix on these datasets."""
+        home = self.bench.workspace.home
+        facts = [Fact(name="the plan shares", value=self.plan.shares()), *_stored(self.plan, home)]
+        if self.chosen != self.datasets:
+            whole = self._plan(*self.datasets)
+            facts += [Fact(name=WHOLE, value=whole.shares()), *_stored(whole, home, f"{WHOLE}, ")]
+        return facts
 
 
 def _beyond(works: Group, imports: Group) -> list[Fact]:
@@ -233,16 +255,16 @@ def _beyond(works: Group, imports: Group) -> list[Fact]:
     return [Fact(name="without imports", value=f"{times}: {ratio:.2f} times")]
 
 
-def _stored(chains: Sequence[Sequence[str]], runs: Sequence[str], home: Path) -> list[Fact]:
+def _stored(plan: _Plan, home: Path, of: str = "") -> list[Fact]:
     """Say what sharing trainings saves by the seconds of runs that are all stored; features are not in them."""
-    store = Store(home)
+    store, runs = Store(home), [run["fingerprint"] for run in plan.runs]
     if not all(store.finished(run) for run in runs):
         return []
     seconds = {run: float(store.result(run).cost["train_seconds"]) for run in runs}
     distinct = sum(seconds.values())
-    naive = sum(seconds[run] for chain in chains for run in chain)
+    naive = sum(seconds[run] for chain in plan.chains() for run in chain)
     value = f"{clock(naive)} naively, {clock(distinct)} distinct: {naive / max(distinct, 1e-9):.2f} times"
-    return [Fact(name=f"trainings as they are stored in {home.name}", value=value)]
+    return [Fact(name=f"{of}trainings as they are stored in {home.name}", value=value)]
 
 
 def _same(found: Mapping[str, Figures]) -> None:

@@ -391,9 +391,15 @@ def test_startup(toy_bench: Invoke, tmp_path: Path) -> None:
 
 
 def test_matrix(toy_bench: Invoke, tmp_path: Path) -> None:
-    arguments = ("--threads", "1", "--matrix", "whole", "--only", "variant=plain", "--only", "variant=closed")
-    shared, beside = reported(toy_bench, tmp_path, "matrix", *arguments)["groups"]
-    assert shared["facts"][0]["value"] == "2 cells, 2 trainings naively, 2 distinct"
+    only = ("--only", "variant=plain", "--only", "variant=closed")
+    arguments = ("--threads", "1", "--matrix", "whole", *only, "--limit", "40")
+    report = reported(toy_bench, tmp_path, "matrix", *arguments)
+    shared, beside = report["groups"]
+    told = {fact["name"]: fact["value"] for fact in shared["facts"]}
+    assert told["the plan shares"] == "2 cells, 2 trainings naively, 2 distinct"
+    assert told["the whole matrix"] == "4 cells, 5 trainings naively, 4 distinct"
+    chosen = "2 cells (--limit 40 --only variant=plain --only variant=closed)"
+    assert f"Matrix `whole` on toys, of it {chosen}" in report["about"]
     assert names(shared) == {
         "cells in one run",
         "each cell alone",
