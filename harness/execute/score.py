@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from harness.evaluate import intervals, judge, per_query
 from harness.execute.outcome import Workspace
 from harness.execute.stored import read_stored
 from harness.plan import Part, RunSpec
-from harness.protocols import Labelled
+from harness.protocols import Labelled, Split
 from harness.queries import FILE, Queries, write_queries
 from harness.ranking import Ranked
 from harness.specs import EvaluatorSpec
@@ -36,24 +37,41 @@ def score(
 
     Figures by labels are computed anew where other labels are there now; where none are, those of then stay.
     """
+    if settled(result, evaluators):
+        return result
     missing = lacking(result, evaluators)
     labelled = [part for part in evaluators if part.name not in missing and _by_labels(result, part)]
-    if not missing and not labelled:
-        return result
     dataset = open_dataset(spec.dataset, workspace.data, workspace.catalog)
-    ranking = read_stored(result, dataset.split("test", spec.limit), store)
+    split = dataset.split("test", spec.limit)
+    unread = _Unread(split, lambda: read_stored(result, split, store))
     for part in labelled:
-        now = _labels_now(part, ranking, dataset.source, workspace.catalog)
+        now = _labels_now(part, unread, dataset.source, workspace.catalog)
         if now and now != result.figures[part.name].get("labels"):
             missing[part.name] = part
     if not missing:
         return result
+    ranking = unread.whole()
     found = {
         name: judged(name, part, ranking, dataset.source, workspace.catalog) for name, part in missing.items()
     }
     updated, queries = merged(result, found, ranking, store)
     store.update(updated, lambda folder: write_queries(folder / FILE, queries))
     return updated
+
+
+class _Unread:
+    """A ranking whose files are read once more than its split is asked for: to find labels, the split is enough."""
+
+    def __init__(self, split: Split, read: Callable[[], Ranked]) -> None:
+        self.split, self.whole = split, cache(read)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.whole(), name)
+
+
+def settled(result: Result, evaluators: tuple[Part, ...]) -> bool:
+    """Tell whether a result holds all that `score` would add to it, so that no evaluator is asked."""
+    return not lacking(result, evaluators) and not any(_by_labels(result, part) for part in evaluators)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -116,7 +134,7 @@ def _by_labels(result: Result, part: Part) -> bool:
     return bool(entry.get("labels")) or not entry.get("values")
 
 
-def _labels_now(part: Part, ranking: Ranked, source: Path | None, catalog: Catalog) -> str:
+def _labels_now(part: Part, ranking: Any, source: Path | None, catalog: Catalog) -> str:
     """Return the hash of the labels that are there now; empty where none can be read."""
     try:
         evaluator = build(part, "evaluator", catalog, source=source)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.execute import score
 from harness.store import Store
 
 PLANNED = ("  five: {use: hits, k: 5}", "  five: {use: hits, k: 5}\n  marked: {use: marked}")
@@ -45,3 +46,27 @@ def test_other_labels_are_judged_by_anew(
     assert other.figures["recall"] == found.figures["recall"]
     for gone in ("", None):
         assert run(gone) == (other, []), "no labels take nothing away"
+
+
+def test_no_file_is_read_to_see_that_labels_are_the_same(
+    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "labels.txt"
+    monkeypatch.setenv("TOY_LABELS", str(file))
+    file.write_text("test0 test1")
+
+    def run() -> Any:
+        (outcome,) = toy.execute(toy.plan(PLANNED, ASKED, matrix="one"))
+        assert outcome.error == ""
+        return outcome.result
+
+    def read(*_: Any) -> Any:
+        raise AssertionError("the ranking was read")
+
+    first = run()
+    with monkeypatch.context() as patch:
+        patch.setattr(score, "read_stored", read)
+        assert run() == first
+        file.write_text("test0 test2")
+        (outcome,) = toy.execute(toy.plan(PLANNED, ASKED, matrix="one"))
+        assert "the ranking was read" in outcome.error

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -31,6 +30,9 @@ def correlations(scores: Floats, grades: Floats) -> Mapping[str, float]:
     Returns:
         Nothing if all scores or all grades are the same: there is no order to compare.
     """
+    # scipy takes longer to load than a stored matrix to show.
+    from scipy import stats
+
     if len(scores) < 2 or (scores == scores[0]).all() or (grades == grades[0]).all():
         return {}
     return {
