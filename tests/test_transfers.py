@@ -21,6 +21,7 @@ from harness.protocols import Record, Split
 from harness.registry import Stage
 from harness.task import Task
 from harness.train import train
+from harness_baselines.vsepp import VsePlusPlus
 from harness_dualpath.instance import InstanceLoss
 from harness_dualpath.kclass import KClassLoss
 from harness_dualpath.ranking import RankingLoss
@@ -176,8 +177,9 @@ def test_what_is_sent_is_the_same_and_on_a_cpu_no_copy() -> None:
         partial(InstanceLoss, dim=DIM, classes=N),
         partial(InstanceLoss, dim=DIM, classes=N, sampled=0.5),
         k_classes,
+        partial(VsePlusPlus, warmup=6),
     ],
-    ids=["random", "hardest", "mined", "instance", "sampled", "k-class"],
+    ids=["random", "hardest", "mined", "instance", "sampled", "k-class", "vsepp"],
 )
 def test_a_gpu_is_not_waited_for(tmp_path: Path, loss: Callable[[], nn.Module]) -> None:
     # Libraries are set up in the first steps; figures are read after the tenth.

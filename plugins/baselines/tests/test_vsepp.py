@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.api import ParameterError, Reporting
 from harness_baselines.vsepp import VsePlusPlus
@@ -96,6 +97,28 @@ def test_warm_up_ends_after_its_batches_and_is_kept_in_the_state():
     resumed.load_state_dict(loss.state_dict())
     assert [resumed(*pairs).item() for _ in range(2)] == pytest.approx([everything, hardest], rel=1e-5)
     assert loss.state_dict()["seen"] == 2  # the copy counted for itself
+
+
+class Reads(TorchDispatchMode):
+    """Count numbers that are read back from a tensor, for which a GPU is waited for."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func._schema.name == "aten::_local_scalar_dense"
+        return func(*args, **(kwargs or {}))
+
+
+def test_warm_up_is_counted_without_reading_back():
+    pairs = *torch.randn(2, 6, 3), torch.arange(6)
+    loss = VsePlusPlus(warmup=2)
+    with Reads() as reads:
+        bool(torch.ones(()) > 0)
+        assert reads.count == 1
+        for _ in range(4):
+            loss(*pairs)
+    assert reads.count == 1
+    assert loss.seen == 4
 
 
 def test_hard_negatives_are_told_apart_in_bfloat16():

@@ -40,7 +40,6 @@ class VsePlusPlus(nn.Module):
         self.margin, self.warmup = margin, warmup
         # A buffer, so that a resumed run goes on counting where it stopped.
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
-        self.warm = warmup == 0
         self._figures: dict[str, Tensor] = {}
 
     def forward(self, image: Tensor, text: Tensor, group: Tensor) -> Tensor:
@@ -56,18 +55,13 @@ class VsePlusPlus(nn.Module):
                 "positive": own.mean(),
                 "violation": torch.cat(hardest).mean(),
             }
-        if self._warming():
-            return over_captions.sum() + over_images.sum()
-        return hardest[0].sum() + hardest[1].sum()
+        greatest = hardest[0].sum() + hardest[1].sum()
+        if self.warmup == 0 or not self.training:
+            return greatest
+        self.seen += 1
+        # Chosen on the device: no step waits for a GPU to tell how far it has counted.
+        return torch.where(self.seen > self.warmup, greatest, over_captions.sum() + over_images.sum())
 
     def figures(self) -> Mapping[str, Tensor]:
         """Return the share of pairs with a violation, 0..1, the mean cosine of pairs, and the mean of the maxima."""
         return self._figures
-
-    def _warming(self) -> bool:
-        if not self.training or self.warm:
-            return False
-        self.seen += 1
-        # Read back until it is over: from then on no step waits for a GPU.
-        self.warm = bool(self.seen > self.warmup)
-        return not self.warm
