@@ -162,14 +162,12 @@ class _Path:
         self.parts = torch.tensor_split(rows, count)
         self.trained = any(parameter.requires_grad for parameter in encoder.parameters())
         self.states: list[_Random] = []
-        buffers, embedded = _Buffers(encoder), []
+        self.buffers, embedded = _Buffers(encoder), []
         # Weights that are cast here have no gradient: no later pass must find them.
         with torch.no_grad(), step.numerics.cast(device, keep=False):
             for part in self.parts:
                 self.states.append(_Random(device))
                 embedded.append(embed(part))
-        if self.trained:  # the second pass moves batch statistics, and they move once
-            buffers.restore()
         self.embedded = torch.cat(embedded).requires_grad_()
 
     def backward(self) -> None:
@@ -178,6 +176,7 @@ class _Path:
 
         if not self.trained or self.embedded.grad is None:
             return
+        self.buffers.restore()  # this pass moves batch statistics, and they move once
         for part, state, gradient in zip(
             self.parts, self.states, torch.tensor_split(self.embedded.grad, len(self.parts)), strict=True
         ):

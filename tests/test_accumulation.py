@@ -57,6 +57,13 @@ class Classes(nn.Module):
         return functional.cross_entropy(torch.cat([image, text]) @ self.weight.T, torch.cat([group, group]))
 
 
+class OfCaptions(nn.Module):
+    """A loss that sends nothing back to the image path."""
+
+    def forward(self, image: Tensor, text: Tensor, group: Tensor) -> Tensor:
+        return text.square().mean()
+
+
 class Ranking(nn.Module):
     """A hinge over all pairs of the batch, a random one weighed more, and over captions from beyond it."""
 
@@ -171,6 +178,17 @@ def test_a_frozen_path_is_embedded_once_and_its_statistics_move() -> None:
     _, grads = gradient(step, batch, 3)
     assert (len(step.model.image.seen), len(step.model.text.seen)) == (3, 6)
     assert step.model.image.layers[1].num_batches_tracked == 3
+    assert not any(name.startswith("image") for name in grads)
+
+
+def test_statistics_of_a_path_without_a_gradient_move() -> None:
+    step, batch = step_of(norm=True)
+    step.model.root["loss"] = nn.ModuleDict({"classes": OfCaptions()})
+    _, grads = gradient(step, batch, 3)
+    assert (len(step.model.image.seen), len(step.model.text.seen)) == (3, 6)
+    for path in (step.model.image, step.model.text):
+        assert path.layers[1].num_batches_tracked == 3
+        assert path.layers[1].running_mean.any()
     assert not any(name.startswith("image") for name in grads)
 
 
