@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -23,6 +24,20 @@ def write_report(report: Report, root: Path) -> Path:
     return write_section(root, report.section, report.heading, report.benchmark, body)
 
 
+def find_page(root: Path) -> Path:
+    """Return the page below `root`.
+
+    Raises:
+        InputError: if there is none, or it cannot be replaced.
+    """
+    path, hint = root / PAGE, "--write is for a checkout; print JSON with --json."
+    if not path.is_file():
+        raise InputError(f"there is no {path} to write to", hint=hint)
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path.parent} cannot be written to", hint=hint)
+    return path
+
+
 def write_section(root: Path, name: str, heading: str, benchmark: str, body: str) -> Path:
     """Write a section of the page below `root`; one that is not there yet is put at its end.
 
@@ -32,13 +47,9 @@ def write_section(root: Path, name: str, heading: str, benchmark: str, body: str
         benchmark: the command that writes it.
 
     Raises:
-        InputError: if there is no such page, or the markers of the section do not stand there once.
+        InputError: from `find_page`, or if the markers of the section do not stand there once.
     """
-    path = root / PAGE
-    if not path.is_file():
-        raise InputError(
-            f"there is no {path} to write to", hint="--write is for a checkout; print JSON with --json."
-        )
+    path = find_page(root)
     text = path.read_text(encoding="utf-8")
     start = f"<!-- {name}: written by `harness bench {benchmark} --write` -->"
     end = f"<!-- end of {name} -->"

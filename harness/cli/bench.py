@@ -154,6 +154,7 @@ def startup(
         strict=strict,
         as_json=as_json,
         threads=threads,
+        registry_file=registry_file,
     )
 
 
@@ -233,6 +234,7 @@ def stage1(
         as_json=as_json,
         threads=threads,
         device=device,
+        registry_file=registry_file,
     )
 
 

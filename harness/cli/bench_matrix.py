@@ -58,4 +58,5 @@ def matrix(
         strict=strict,
         as_json=as_json,
         threads=threads,
+        registry_file=registry_file,
     )

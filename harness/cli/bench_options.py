@@ -121,9 +121,13 @@ def deliver(
         busy: write figures of a busy machine, too.
         registry_file: beside whose folder the page lies.
     """
+    from harness.bench.page import find_page
+
     check_device(device)
     report = form.read(source) if source is not None else None
-    if write:
+    root = load_registry(registry_file).path.parent if write else None
+    if root is not None:
+        find_page(root)  # before hours of measuring rather than after them
         _check_idle(None if report is None else form.machine(report), busy=busy)
     if report is None:
         workspace = workspace_of(device, threads, strict)
@@ -134,8 +138,8 @@ def deliver(
         emit(form.summary(report))
     else:
         form.show(report)
-    if write:
-        say(f"written: {form.write(report, load_registry(registry_file).path.parent)}")
+    if root is not None:
+        say(f"written: {form.write(report, root)}")
 
 
 def _check_idle(measured: Machine | None, *, busy: bool) -> None:

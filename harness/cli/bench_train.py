@@ -87,4 +87,5 @@ def train(
         as_json=as_json,
         threads=threads,
         device=device,
+        registry_file=registry_file,
     )

@@ -306,6 +306,46 @@ def test_figures_of_a_busy_machine_are_not_written(
     assert "load average was 10000.00" in " ".join(err.split())
 
 
+@pytest.mark.parametrize("name", ["startup", "stage1", "matrix", "train"])
+def test_the_page_lies_beside_the_registry_that_is_named(bench: Invoke, tmp_path: Path, name: str) -> None:
+    from harness.bench.origin import Machine, Origin
+    from harness.bench.report import Report, summary
+
+    machine = Machine(hardware="none", device="cpu", cores=1, threads=1, load=None)
+    origin = Origin(machine=machine, versions={}, revision="", date="", command="")
+    report = Report(benchmark=name, section=name, heading=name, about="none", groups=(), origin=origin)
+    source, other = tmp_path / "report.json", tmp_path / "other"
+    source.write_text(json.dumps(summary(report)), encoding="utf-8")
+    (other / "docs").mkdir(parents=True)
+    (other / "registry.yaml").write_text(REGISTRY, encoding="utf-8")
+    page = other / "docs" / "performance.md"
+    page.write_text("# Performance\n", encoding="utf-8")
+    code, _, err = bench(name, "--from", str(source), "--write", "--registry", str(other / "registry.yaml"))
+    assert code == 0, err
+    assert f"<!-- {name}: written by " in page.read_text(encoding="utf-8")
+    assert Path("docs/performance.md").read_text(encoding="utf-8") == "# Performance\n"
+
+
+def test_a_page_that_cannot_be_written_is_named_before_anything_is_measured(
+    bench: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.bench import resampling
+
+    def measured(*given: Any) -> None:
+        raise AssertionError("measured")
+
+    monkeypatch.setattr(resampling, "measure", measured)
+    with monkeypatch.context() as locked:
+        locked.setattr("os.access", lambda path, mode: Path(path).name != "docs")
+        code, out, err = bench("statistics", *QUICK, "--write", "--busy")
+    assert (code, out) == (2, "")
+    assert "docs cannot be written to" in " ".join(err.split())
+    Path("docs/performance.md").unlink()
+    code, out, err = bench("statistics", *QUICK, "--write", "--busy")
+    assert (code, out) == (2, "")
+    assert "performance.md to write to" in " ".join(err.split())
+
+
 def test_a_report_of_another_benchmark_is_refused(bench: Invoke, tmp_path: Path) -> None:
     sizes = ("--images", "30", "--dim", "8", "--resamples", "40")
     _, out, _ = bench("statistics", *QUICK, *sizes, "--json")
