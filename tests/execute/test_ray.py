@@ -152,6 +152,20 @@ def test_a_run_that_kills_each_worker_is_given_up_and_its_last_words_are_heard(
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_run_that_ray_gives_up_is_told_with_what_ray_says(toy: Any, running: Any) -> None:
+    plan = toy.plan(matrix="one")
+    watching = drive._Drive(running, plan, toy.workspace(), toy.listener, fail_fast=False)
+    # A worker that dies before it can ask whether the run may begin: nobody has counted.
+    dying = running.remote(lambda: os._exit(1)).options(max_retries=0)
+    report = watching._report(dying.remote(), plan.runs[0])
+    (outcome,) = report.outcomes
+    assert outcome.status == "failed"
+    assert outcome.error.startswith("Ray gave it up: ")
+    assert "worker died" in outcome.error
+    assert "times" not in outcome.error
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_what_hangs_on_a_worker_is_ended_there_and_begun_no_second_time(
     toy: Any, running: Any, at: Any, log: Path
 ) -> None:

@@ -185,7 +185,7 @@ class _Drive:
                 return Report(interrupted=self.signal)
             cells = [self.plan.cells[position] for position in self.cells.get(run.fingerprint, [])]
             if run.parent not in self.failures:
-                return lost(run, cells, self.workspace, TIMES + 1, _first_line(error))
+                return lost(run, cells, self.workspace, f"Ray gave it up: {_first_line(error)}")
             failure = self.failures[run.parent].of_child()
             return Report(outcomes=[failed_outcome(cell, failure, 0.0) for cell in cells], failure=failure)
 

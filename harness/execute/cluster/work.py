@@ -84,7 +84,7 @@ def work(task: Task, board: Any, parent: Report | None) -> Report:
             case "closed":
                 return Report(outcomes=[Outcome(cell=cell, status="skipped") for cell in task.cells])
             case "lost":
-                return lost(task.run, task.cells, task.workspace, task.times)
+                return lost(task.run, task.cells, task.workspace, f"it lost its worker {task.times} times")
         check_host(task.workspace, task.beacon, task.installed)
         teller = Teller(board.tell.remote, task.number)
         try:
@@ -114,10 +114,10 @@ def _worked(task: Task, workspace: Workspace, teller: Teller, failed: Failure | 
     return Report(outcomes=outcomes, failure=execution.failures.get(task.run.fingerprint))
 
 
-def lost(run: RunSpec, cells: Sequence[Cell], workspace: Workspace, times: int, last: str = "") -> Report:
-    """Return the report of a run that lost as many workers as it began times; `last` is what Ray says of the last."""
+def lost(run: RunSpec, cells: Sequence[Cell], workspace: Workspace, why: str) -> Report:
+    """Return the report of a run that is begun no more, since its workers are lost or Ray gave it up."""
     error = RunError(
-        f"it lost its worker {times} times" + (f", the last time so: {last}" if last else ""),
+        why,
         hint="A run that uses up a host's memory is killed with its worker: lower the stage's batch.",
     )
     failure = record(error, run, workspace, Store(workspace.home), name=run.fingerprint)
