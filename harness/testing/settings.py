@@ -15,9 +15,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.data.folder import umask
+
 ADVICE = (
-    "seeds (manual_seed, numpy's and Python's random), set_default_dtype and its like, torch.backends, os.environ, "
-    "os.chdir, sys.path, handlers of signals, filters of warnings, locale, logging.basicConfig, flags of Pillow"
+    "seeds (manual_seed, numpy's and Python's random), set_default_dtype and its like, torch.backends, autocast, "
+    "os.environ, os.chdir, os.umask, sys.path, sys.excepthook, handlers of signals, filters of warnings, "
+    "locale, logging.basicConfig, flags of Pillow"
 )
 """Where to look when one of them has changed."""
 UNTOUCHED = "nothing global is changed: seeds, defaults of torch, environment, filters, folders"
@@ -53,17 +56,26 @@ def _of_torch() -> Mapping[str, Setting]:
             write=lambda device: torch.set_default_device(None if device.type == "cpu" else device),
         ),
         "gradient mode": Setting(read=torch.is_grad_enabled, write=torch.set_grad_enabled),
-        "autocast": Setting(
-            read=lambda: torch.is_autocast_enabled("cpu"),
-            write=lambda enabled: torch.set_autocast_enabled("cpu", enabled),
-        ),
+        "autocast": Setting(read=_autocast, write=_set_autocast, told=_keys),
         "anomaly detection": Setting(read=torch.is_anomaly_enabled, write=torch.set_anomaly_enabled),
         "number of threads": Setting(read=torch.get_num_threads, write=torch.set_num_threads),
         "deterministic algorithms": Setting(
             read=torch.get_deterministic_debug_mode, write=torch.set_deterministic_debug_mode
         ),
         "precision of float32 (TF32)": Setting(read=_precision, write=_set_precision, told=_keys),
-        "flags of cuDNN": Setting(read=_cudnn, write=_set_cudnn, told=_keys),
+        "precision of CUDA's sums": _flags(
+            torch.backends.cuda.matmul,
+            "allow_fp16_reduced_precision_reduction",
+            "allow_bf16_reduced_precision_reduction",
+            "allow_fp16_accumulation",
+        ),
+        "flags of cuDNN": _flags(torch.backends.cudnn, "enabled", "benchmark", "deterministic"),
+        "flags of oneDNN": _flags(torch.backends.mkldnn, "enabled", "deterministic"),
+        "kernels of attention": Setting(read=_attention, write=_set_attention, told=_keys),
+        # Nothing tells it but what becomes of one.
+        "denormal numbers flushed to 0": Setting(
+            read=lambda: sys.float_info.min / 2 == 0, write=torch.set_flush_denormal
+        ),
         "sharing of tensors among processes": Setting(
             read=torch.multiprocessing.get_sharing_strategy, write=torch.multiprocessing.set_sharing_strategy
         ),
@@ -92,6 +104,12 @@ def _of_python() -> Mapping[str, Setting]:
         "environment variables": Setting(read=lambda: dict(os.environ), write=_set_environment, told=_keys),
         "sys.path": Setting(read=lambda: list(sys.path), write=_set_path, told=_places),
         "handlers of signals": Setting(read=_handlers, write=_set_handlers, told=_keys),
+        "hook of uncaught exceptions": Setting(
+            read=lambda: sys.excepthook, write=lambda hook: setattr(sys, "excepthook", hook)
+        ),
+        "mode bits of new files (umask)": Setting(
+            read=umask, write=os.umask, told=lambda _, after: f"{after:#o}"
+        ),
         "filters of warnings": Setting(read=lambda: list(warnings.filters), write=_set_filters, told=_places),
         "locale": Setting(
             read=lambda: locale.setlocale(locale.LC_ALL),
@@ -179,18 +197,52 @@ def _set_precision(before: Mapping[str, Any]) -> None:
         place.fp32_precision = before[name]
 
 
-def _cudnn() -> dict[str, Any]:
+def _flags(place: object, *names: str) -> Setting:
+    """Return the setting of several attributes of a module."""
+
+    def write(before: Mapping[str, Any]) -> None:
+        for name, value in before.items():
+            setattr(place, name, value)
+
+    return Setting(read=lambda: {name: getattr(place, name) for name in names}, write=write, told=_keys)
+
+
+def _autocast() -> dict[str, Any]:
     import torch
 
-    flags = torch.backends.cudnn
-    return {name: getattr(flags, name) for name in ("enabled", "benchmark", "deterministic")}
+    return {
+        device: (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)) for device in _DEVICES
+    }
 
 
-def _set_cudnn(before: Mapping[str, Any]) -> None:
+def _set_autocast(before: Mapping[str, Any]) -> None:
     import torch
 
-    for name, value in before.items():
-        setattr(torch.backends.cudnn, name, value)
+    for device, (enabled, dtype) in before.items():
+        torch.set_autocast_enabled(device, enabled)
+        torch.set_autocast_dtype(device, dtype)
+
+
+_DEVICES = ("cpu", "cuda")
+
+
+def _attention() -> dict[str, bool]:
+    from torch.backends import cuda
+
+    found = {
+        name: getattr(cuda, f"{name}_sdp_enabled")() for name in ("flash", "mem_efficient", "math", "cudnn")
+    }
+    return {**found, "fp16_bf16_reduction_math": cuda.fp16_bf16_reduction_math_sdp_allowed()}  # type: ignore[no-untyped-call]
+
+
+def _set_attention(before: Mapping[str, bool]) -> None:
+    from torch.backends import cuda
+
+    cuda.enable_flash_sdp(before["flash"])
+    cuda.enable_mem_efficient_sdp(before["mem_efficient"])
+    cuda.enable_math_sdp(before["math"])
+    cuda.enable_cudnn_sdp(before["cudnn"])
+    cuda.allow_fp16_bf16_reduction_math_sdp(before["fp16_bf16_reduction_math"])
 
 
 def _set_environment(before: Mapping[str, str]) -> None:

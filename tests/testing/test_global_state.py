@@ -27,7 +27,11 @@ CHANGES: dict[str, list[tuple[Callable[[], Any], str]]] = {
     "torch's default dtype": [(lambda: torch.set_default_dtype(torch.float64), "torch.float64")],
     "torch's default device": [(lambda: torch.set_default_device("meta"), "meta")],
     "gradient mode": [(lambda: torch.set_grad_enabled(False), "False")],
-    "autocast": [(lambda: torch.set_autocast_enabled("cpu", True), "True")],
+    "autocast": [
+        (lambda: torch.set_autocast_enabled("cpu", True), "other ones: cpu"),
+        (lambda: torch.set_autocast_enabled("cuda", True), "other ones: cuda"),
+        (lambda: torch.set_autocast_dtype("cuda", torch.bfloat16), "other ones: cuda"),
+    ],
     "anomaly detection": [(lambda: torch.set_anomaly_enabled(True), "True")],
     "number of threads": [(lambda: torch.set_num_threads(torch.get_num_threads() + 1), "")],
     "deterministic algorithms": [
@@ -47,6 +51,26 @@ CHANGES: dict[str, list[tuple[Callable[[], Any], str]]] = {
         (lambda: setattr(torch.backends.cudnn, "deterministic", True), "deterministic"),
         (lambda: setattr(torch.backends.cudnn, "enabled", False), "enabled"),
     ],
+    "precision of CUDA's sums": [
+        (lambda name=name, value=value: setattr(torch.backends.cuda.matmul, name, value), name)
+        for name, value in (
+            ("allow_fp16_reduced_precision_reduction", False),
+            ("allow_bf16_reduced_precision_reduction", False),
+            ("allow_fp16_accumulation", True),
+        )
+    ],
+    "flags of oneDNN": [
+        (lambda: torch.backends.mkldnn.set_flags(False), "enabled"),
+        (lambda: torch.backends.mkldnn.set_flags(_deterministic=True), "deterministic"),
+    ],
+    "kernels of attention": [
+        (lambda: torch.backends.cuda.enable_flash_sdp(False), "flash"),
+        (lambda: torch.backends.cuda.enable_mem_efficient_sdp(False), "mem_efficient"),
+        (lambda: torch.backends.cuda.enable_math_sdp(False), "math"),
+        (lambda: torch.backends.cuda.enable_cudnn_sdp(False), "cudnn"),
+        (lambda: torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True), "fp16_bf16_reduction_math"),
+    ],
+    "denormal numbers flushed to 0": [(lambda: torch.set_flush_denormal(True), "True")],
     "sharing of tensors among processes": [
         (lambda: torch.multiprocessing.set_sharing_strategy("file_system"), "file_system")
     ],
@@ -73,6 +97,8 @@ CHANGES: dict[str, list[tuple[Callable[[], Any], str]]] = {
         (lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN), "SIGTERM"),
         (lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), "SIGINT"),
     ],
+    "hook of uncaught exceptions": [(lambda: setattr(sys, "excepthook", print), "print")],
+    "mode bits of new files (umask)": [(lambda: os.umask(0o111), "0o111")],
     "filters of warnings": [
         (lambda: warnings.simplefilter("always", BytesWarning), "BytesWarning"),
         (warnings.resetwarnings, "without"),
