@@ -124,7 +124,8 @@ class _Cells:
         self.labels: list[Mapping[str, str]] = [cell["labels"] for cell in self.cells]
         if len(self.labels) < 2:
             raise InputError(
-                f"{len(self.labels)} cells of {bench.matrix!r} are chosen; it takes two to compare"
+                f"{len(self.labels)} cells of {bench.matrix!r} are chosen; it takes two to compare",
+                hint=f"Choose more of them: harness plan --matrix {bench.matrix} --no-estimate",
             )
 
     def shared(self) -> Group:

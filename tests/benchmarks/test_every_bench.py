@@ -447,9 +447,13 @@ def test_matrix(toy_bench: Invoke, tmp_path: Path) -> None:
         "imports of each cell alone",
     }
     assert names(beside) == {"two cells, one after the other", "two cells side by side"}
+
+
+def test_a_cell_alone_is_compared_with_nothing(toy_bench: Invoke) -> None:
     code, _, err = toy_bench("matrix", "--matrix", "whole", "--only", "variant=plain")
     assert code == 2
     assert "1 cells of 'whole' are chosen" in err
+    assert "harness plan --matrix whole --no-estimate" in " ".join(err.split())
 
 
 def test_cells_that_share_a_run_are_not_put_side_by_side(
