@@ -188,7 +188,7 @@ def _files(names: Names, sort: str, workspace: bool) -> tuple[dict[str, str], st
     }
     if not workspace:
         files[".gitignore"] = "common/gitignore"
-    fields["tree"] = _tree(names, told.kind)
+    fields["tree"] = _tree(names, told.kind, workspace)
     texts = {path: _filled(template, fields) if template else "" for path, template in files.items()}
     texts["registry.yaml"] = (
         "# Entries over those of the harness, which `extends: default` brings.\nversion: 1\nextends: default\n\n"
@@ -197,7 +197,7 @@ def _files(names: Names, sort: str, workspace: bool) -> tuple[dict[str, str], st
     return texts, snippet
 
 
-def _tree(names: Names, kind: str) -> str:
+def _tree(names: Names, kind: str, workspace: bool) -> str:
     source, tests = f"src/{names.package}", f"tests/test_{names.package}.py"
     rows = {
         "pyproject.toml": "the package; its entry point is how the harness finds it",
@@ -206,6 +206,8 @@ def _tree(names: Names, kind: str) -> str:
         tests: "its contract, and what only you know of it",
         "registry.yaml": "its parameters, and a matrix that runs it",
     }
+    if not workspace:
+        rows[".gitignore"] = "what runs leave behind, and is not to be committed"
     width = max(map(len, rows)) + 2
     return "\n".join(f"    {path:<{width}}{about}" for path, about in rows.items())
 

@@ -73,6 +73,16 @@ def test_its_registry_extends_ours_by_a_matrix(tmp_path: Path, sort: str) -> Non
     Registry.load(alone)
 
 
+@pytest.mark.parametrize("workspace", [False, True], ids=["outside", "inside"])
+def test_its_readme_tells_of_every_file_that_is_no_formality(tmp_path: Path, workspace: bool) -> None:
+    written = write_plugin(names_of("x", "loss"), "loss", tmp_path / "new", workspace=workspace)
+    readme = (tmp_path / "new" / "README.md").read_text(encoding="utf-8")
+    tree = readme.partition("## What lies where")[2].partition("## What to do next")[0]
+    told = {line.split()[0] for line in tree.splitlines() if line.startswith("    ")}
+    formal = {"README.md", *(name for name in written.files if name.endswith(("/__init__.py", "/py.typed")))}
+    assert told == set(written.files) - formal
+
+
 def test_what_runs_leave_behind_is_kept_out_of_git(tmp_path: Path) -> None:
     outside = write_plugin(names_of("x", "loss"), "loss", tmp_path / "outside")
     assert ".harness/" in (tmp_path / "outside" / ".gitignore").read_text(encoding="utf-8").splitlines()
