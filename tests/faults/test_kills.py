@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import time
@@ -22,6 +23,8 @@ from tests.faults.processes import OFTEN, Place, Victim, Victims
 
 LEAST = 15
 """Kills that each phase must have suffered in the long form."""
+SEED = "HARNESS_FAULTS_SEED"
+"""Environment variable: what named points the short form kills at; a failed test prints the one that it had."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,9 @@ def test_a_kill_at_a_named_point_costs_nothing(
     } <= set(often)
     passages = [(name, passage) for name in often for passage in range(1, often[name] + 1)]
     later = [each for each in passages if each[1] > 1]
-    chance = random.SystemRandom()
+    seed = int(os.environ.get(SEED) or random.SystemRandom().randrange(10**6))
+    print(f"{SEED}={seed} chooses these again")
+    chance = random.Random(seed)
     chosen = passages if long else [chance.choice(passages), chance.choice(later)]
     for number, (name, passage) in enumerate(chosen):
         here = place(f"at-{number}")
