@@ -262,12 +262,16 @@ class _Training:
         own = (float(self.state.epoch), float(self.state.step))
         if (led := self.team.agree(*own)) != own:
             raise TrainingError(
-                f"process {self.team.rank} would go on at epoch and step {own}, the first process at {led}"
+                f"process {self.team.rank} would go on at epoch and step {own}, the first process at {led}",
+                hint=f"Give the same command without --devices, or delete {self.task.checkpoint.parent} to begin anew.",
             )
 
     def _refuse(self, path: Path, cause: str, another: bool) -> None:
         if not self.team.lead:
-            raise TrainingError(f"process {self.team.rank} cannot resume from {path}: {cause}")
+            raise TrainingError(
+                f"process {self.team.rank} cannot resume from {path}: {cause}",
+                hint="Give the same command without --devices, or delete that file to go on without it.",
+            )
         path.unlink(missing_ok=True)
         then = "the one before it is tried" if another else "the run starts anew"
         self.task.note(f"cannot resume from {path} ({cause}); {then}")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from harness import train as training
 from harness.checkpoint import previous
 from harness.collapse import Look
+from harness.distributed import Team
 from harness.errors import Interrupted, TrainingError
 from harness.inputs import FeatureInputs, derive, draw_epoch
 from harness.model import Model
@@ -226,6 +227,21 @@ def test_a_checkpoint_that_cannot_be_read_is_named_and_left(
         assert notes[-1].endswith("the run starts anew")
         for name, tensor in calm.root.state_dict().items():
             assert torch.equal(tensor, m.root.state_dict()[name]), name
+
+
+def test_processes_that_read_other_checkpoints_say_what_to_do(tmp_path: Path) -> None:
+    class Apart(Team):
+        def agree(self, *values: float) -> tuple[float, ...]:
+            return tuple(value + 1 for value in values)
+
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    for team, message, hint in (
+        (Team(1, 1), "process 1 cannot resume from", "without --devices, or delete that file"),
+        (Apart(0, 1), "process 0 would go on at", f"without --devices, or delete {tmp_path} to begin anew"),
+    ):
+        with pytest.raises(TrainingError, match=message) as refused:
+            train(task(tmp_path, model(), stage(), team=team))
+        assert hint in refused.value.hint
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])

@@ -103,7 +103,10 @@ class Means:
         check_device(self.device)
         check_numerics(self.precision, self.compile)
         if self.accumulate != "auto" and not (self.accumulate.isdecimal() and int(self.accumulate) > 0):
-            raise InputError(f"--accumulate {self.accumulate}: it takes auto, or a number of parts from 1")
+            raise InputError(
+                f"--accumulate {self.accumulate}: it takes auto, or a number of parts from 1",
+                hint="Use --accumulate auto: a batch is embedded in parts only where memory runs out.",
+            )
         if self.accumulate != "1" and (self.devices > 1 or self.compile):
             other = "--devices" if self.devices > 1 else "--compile"
             raise InputError(
@@ -120,7 +123,10 @@ class Means:
                 f"--compile {self.compile} works on one device only", hint="Leave out --compile or --devices."
             )
         if self.stalled_after is not None and not 0 < self.stalled_after < math.inf:
-            raise InputError(f"--stalled-after {self.stalled_after:g}: it takes minutes, more than 0")
+            raise InputError(
+                f"--stalled-after {self.stalled_after:g}: it takes minutes, more than 0",
+                hint="Use --stalled-after 60, or leave it out: then there is no limit.",
+            )
         if self.executor not in EXECUTORS:
             raise InputError(f"no executor {self.executor!r}{nearest(self.executor, EXECUTORS)}")
         if self.address and self.executor != "ray":

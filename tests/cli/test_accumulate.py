@@ -73,4 +73,6 @@ def test_a_number_of_parts_and_none(invoke: Invoke) -> None:
 def test_parts_that_cannot_be_are_refused(invoke: Invoke, arguments: tuple[str, ...], message: str) -> None:
     code, _, err = invoke(*ONE, *arguments)
     assert code == 2
-    assert message in " ".join(err.split())
+    said = " ".join(err.split())
+    assert message in said
+    assert "Use --accumulate auto" in said or "Leave out --accumulate or" in said
