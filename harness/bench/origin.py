@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import sleep
 
 from harness.errors import InputError
 from harness.execute.outcome import Workspace
@@ -14,6 +15,9 @@ from harness.execute.provenance import default_threads, hardware, versions
 
 BUSY, STIRRING = 1.0, 0.5
 """Load averages a core: above the first a machine does other work, above the second it may."""
+
+WAIT, LOOK = 120, 5
+"""Seconds that a measurement waits for an idle machine, and between two looks at its load."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,23 @@ class Origin:
 def load_average() -> float | None:
     """Return the system's load average of the last minute; ``None`` where there is none."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def wait_idle(cores: int, told: Callable[[str], None]) -> float | None:
+    """Return the load average once it has fallen to that of an idle machine, after `WAIT` seconds as it is then."""
+    load = load_average()
+    if load is None or load <= STIRRING * cores:
+        return load
+    told(
+        f"the load average is {load:.2f} on {cores} cores: waiting up to {WAIT} seconds for it to fall to "
+        f"{STIRRING * cores:g}"
+    )
+    for _ in range(WAIT // LOOK):
+        sleep(LOOK)
+        load = load_average()
+        if load is None or load <= STIRRING * cores:
+            break
+    return load
 
 
 def check_idle(load: float | None, cores: int, *, busy: bool) -> str:

@@ -143,11 +143,15 @@ def deliver(
 
 
 def _check_idle(measured: Machine | None, *, busy: bool) -> None:
-    """Say that the machine is busy, or was; before hours of measuring rather than after them."""
-    from harness.bench.origin import check_idle, load_average
+    """Say that the machine is busy, or was, before hours of measuring; wait a while where it is."""
+    from harness.bench.origin import check_idle, load_average, wait_idle
     from harness.execute.provenance import default_threads
 
-    load, cores = (load_average(), default_threads()) if measured is None else (measured.load, measured.cores)
+    if measured is None:
+        cores = default_threads()
+        load = load_average() if busy else wait_idle(cores, say)
+    else:
+        load, cores = measured.load, measured.cores
     if warning := check_idle(load, cores, busy=busy):
         say(f"warning: {warning}", style="yellow")
 

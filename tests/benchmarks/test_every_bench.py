@@ -301,10 +301,33 @@ def test_figures_of_a_busy_machine_are_not_written(
     assert (code, there) == (0, True), err
     assert "not to be committed" in err
     # Before anything is measured.
+    slept: list[float] = []
+    monkeypatch.setattr("harness.bench.origin.sleep", slept.append)
     monkeypatch.setattr("os.getloadavg", lambda: (1e4, 0.0, 0.0))
     code, out, err = bench("statistics", *QUICK, *sizes, "--write")
-    assert (code, out) == (2, "")
+    assert (code, out, sum(slept)) == (2, "", 120)
+    assert "waiting up to 120 seconds" in " ".join(err.split())
     assert "load average was 10000.00" in " ".join(err.split())
+
+
+def test_an_idle_machine_is_waited_for(bench: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads, slept = iter([3.0, 2.5, 1.9]), list[float]()
+    now = [3.0]
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] = next(loads)
+
+    monkeypatch.setattr("harness.bench.origin.sleep", sleep)
+    monkeypatch.setattr("os.getloadavg", lambda: (now[0], 0.0, 0.0))
+    monkeypatch.setattr("harness.execute.provenance.default_threads", lambda: 4)
+    sizes = ("--images", "30", "--dim", "8", "--resamples", "40")
+    code, out, err = bench("statistics", *QUICK, *sizes, "--write", "--json")
+    assert code == 0, err
+    assert "3.00 on 4 cores: waiting up to 120 seconds for it to fall to 2" in " ".join(err.split())
+    assert "not to be committed" not in err
+    assert slept == [5, 5, 5]
+    assert json.loads(out)["origin"]["machine"]["load"] == 1.9
 
 
 @pytest.mark.parametrize("name", ["startup", "stage1", "matrix", "train"])
