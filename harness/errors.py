@@ -99,9 +99,13 @@ class Interrupted(BaseException):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` or the list of valid names, for the end of a message."""
+    """Return ``; did you mean 'x'?`` or the list of valid names, for the end of a message.
+
+    A name is near to those that are spelled alike, and to one that ends with it, such as a distribution's.
+    """
     names = sorted(valid)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    close = close or [valid for valid in names if valid.endswith(f"-{name}")]
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; valid: {', '.join(names)}" if names else ""

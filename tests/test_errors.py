@@ -44,6 +44,11 @@ def test_a_data_error_lists_all_problems() -> None:
     ("name", "valid", "said"),
     [
         ("dropuot", ["dropout", "bias"], "; did you mean 'dropout'?"),
+        (
+            "my-loss",
+            ["retrieval-harness-my-loss", "retrieval-harness-shapes"],
+            "; did you mean 'retrieval-harness-my-loss'?",
+        ),
         ("zzz", ["b", "a"], "; valid: a, b"),
         ("zzz", [], ""),
     ],
