@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import faulthandler
-import multiprocessing
 import os
 import signal
 import time
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 FOLDER = "HARNESS_STACKS"
@@ -18,20 +16,13 @@ _files: list[IO[str]] = []
 
 
 def show_stacks_when_asked() -> None:
-    """Write the stacks of all threads at SIGUSR1, and pass it on to the processes that this one started."""
+    """Write the stacks of all threads at SIGUSR1."""
     folder = os.environ.get(FOLDER)
     if not folder:
         return
     file = Path(folder, f"{os.getpid()}.txt").open("w", encoding="utf-8")  # noqa: SIM115 - as long as the process
     _files.append(file)
-    signal.signal(signal.SIGUSR1, _pass_on)
-    faulthandler.register(signal.SIGUSR1, file=file, all_threads=True, chain=True)
-
-
-def _pass_on(number: int, frame: FrameType | None) -> None:
-    for process in multiprocessing.active_children():
-        if process.pid is not None:
-            os.kill(process.pid, number)
+    faulthandler.register(signal.SIGUSR1, file=file, all_threads=True)
 
 
 def read_stacks(folder: Path, seconds: float) -> str:
