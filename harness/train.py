@@ -139,9 +139,9 @@ class _Training:
         terms, total = self.gradient.backward(batch, state.epoch, state.step)
         state.parts = max(state.parts, self.gradient.count)
         seen = norms(model.root)
-        if self.stage.clip is not None:
-            trained = [p for p in model.root.parameters() if p.grad is not None]
-            torch.nn.utils.clip_grad_norm_(trained, self.stage.clip)
+        if self.stage.clip is not None and seen is not None:
+            # What clip_grad_norm_ does, to the bit, with the norm that is known.
+            torch.nn.utils.clip_grads_with_norm_(model.root.parameters(), self.stage.clip, seen.total)
         self.optimizer.step()
         figures = {
             f"{name}.{key}": figure

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness import train as training
 from harness.checkpoint import previous
@@ -202,6 +203,23 @@ def test_an_exploding_gradient_is_named_with_parameter_epoch_and_step(
         match=r"exploding gradient: that of loss.pull.scale is NaN or infinite in epoch 2, step 1, .* loss is \d",
     ):
         train(task(tmp_path, model(steep_at=4), stage(**fields)))
+
+
+class Passes(TorchDispatchMode):
+    """Count passes over all gradients that take their norms."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func._schema.name == "aten::_foreach_norm"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_norms_are_taken_once_a_step(tmp_path: Path, clip: float | None) -> None:
+    with Passes() as passes:
+        train(task(tmp_path, model(), stage(epochs=2, clip=clip)))
+    assert passes.count == 2 * 3
 
 
 def test_a_checkpoint_that_cannot_be_read_is_named_and_left(
