@@ -12,6 +12,7 @@ from harness.data import prepare_again, verify
 from harness.data.folder import find, half, names
 from harness.data.manifest import MANIFEST as DATA_MANIFEST
 from harness.errors import HarnessError, StoreError
+from harness.execute.then import command_of
 from harness.leaks import looks
 from harness.manifest import MANIFEST, unlisted
 from harness.store import Store
@@ -138,16 +139,11 @@ def _run(store: Store, fingerprint: str, commands: Mapping[str, str]) -> Iterato
 def _own_command(store: Store, fingerprint: str) -> str:
     """Return the command that a run of no matrix at hand was made by, as far as it can still be read."""
     try:
-        command = str(store.result(fingerprint).provenance.get("command", ""))
+        command = command_of(store.result(fingerprint))
     except (HarnessError, TypeError, AttributeError):
         command = ""
-    try:
-        words = [word for word in shlex.split(command) if word != "--force"]
-    except ValueError:
-        words = []
-    # The file may be the damaged one, or somebody else's: nothing but a command of ours is told, word by word.
-    if words[:1] == ["harness"]:
-        return shlex.join(words)
+    if command:
+        return command
     folder = shlex.quote(str(store.folder(fingerprint)))
     return f"no matrix of this registry has it; once it is not needed: rm -r {folder}"
 

@@ -15,6 +15,7 @@ from harness.execute.assemble import build_model, frozen_part, part_at_test
 from harness.execute.outcome import Workspace
 from harness.execute.settings import settle
 from harness.execute.specification import spec_of
+from harness.execute.then import difference, go_on
 from harness.inputs import prepare_captions
 from harness.model import Model, matches
 from harness.plan import Part, RunSpec
@@ -132,7 +133,7 @@ def restore(fingerprint: str, workspace: Workspace, store: Store, folder: Path) 
     result = store.result(fingerprint)
     spec = spec_of(result, folder)
     _check_revisions(spec, fingerprint, workspace)
-    dataset = _open(spec, fingerprint, workspace)
+    dataset = _open(spec, result, workspace)
     # Every component draws from a stream of its own, so that the encoders do not miss the losses.
     bare = replace(spec, losses=())
     model = build_model(bare, workspace, dataset, dataset.split("train", spec.limit), _silent)
@@ -179,19 +180,22 @@ def _check_revisions(spec: RunSpec, fingerprint: str, workspace: Workspace) -> N
             )
 
 
-def _open(spec: RunSpec, fingerprint: str, workspace: Workspace) -> OpenDataset:
+def _open(spec: RunSpec, result: Result, workspace: Workspace) -> OpenDataset:
     declared = workspace.catalog.find("dataset", spec.dataset.use).spec
     assert isinstance(declared, DatasetSpec)
     try:
         dataset = open_dataset(spec.dataset, workspace.data, workspace.catalog)
-        if protocol_of(spec.dataset, workspace.data, declared) != spec.protocol:
+        now = protocol_of(spec.dataset, workspace.data, declared)
+        if now != spec.protocol:
+            split = dataset.split("test", spec.limit)
+            told = difference(result, split, (spec.protocol, now), Store(workspace.home))
             raise DataError(
-                f"dataset {spec.dataset.name!r} has other records than then",
-                hint="Prepare it from the files of then, or run it again.",
+                f"dataset {spec.dataset.name!r} has other records than then ({told})",
+                hint=go_on(result, spec.dataset.name, declared, workspace.data),
             )
     except DataError as error:
         raise DataError(
-            f"run {fingerprint} needs its dataset, whose train captions are its vocabulary: {error.message}",
+            f"run {result.fingerprint} needs its dataset, whose train captions are its vocabulary: {error.message}",
             hint=error.hint,
         ) from error
     return dataset

@@ -11,6 +11,7 @@ from harness.errors import StoreError
 from harness.evaluate import EMBEDDINGS, RANKS, read_ranking
 from harness.execute.outcome import Workspace
 from harness.execute.ranks_only import read_ranks_only
+from harness.execute.then import difference, go_on
 from harness.passport import GALLERY, gallery
 from harness.plan import Part
 from harness.plan.files import files_of
@@ -51,16 +52,17 @@ def open_stored(result: Result, workspace: Workspace, folder: Path) -> tuple[Ope
     part = Part(**{**kept, "revision": declared.revision, "files": files_of(kept["params"], folder)})
     dataset = open_dataset(part, workspace.data, workspace.catalog)
     split = dataset.split(result.spec.get("split", "test"), result.limit)
+    assert isinstance(declared, DatasetSpec)
     if result.protocol:
-        same = gallery(split, dataset.content)[GALLERY] == result.protocol.get(GALLERY)
+        then, now = result.protocol.get(GALLERY, ""), gallery(split, dataset.content)[GALLERY]
     else:  # Results of versions that kept the hash of the passport alone.
-        assert isinstance(declared, DatasetSpec)
-        same = protocol_of(part, workspace.data, declared) == result.spec.get("protocol")
-    if not same:
+        then, now = result.spec.get("protocol", ""), protocol_of(part, workspace.data, declared)
+    if then != now:
+        hashes = then.rpartition(" ")[2], now.rpartition(" ")[2]  # a gallery's stands behind its numbers
         raise StoreError(
             f"dataset {part.name!r} has other {split.name} images or captions than run {result.fingerprint} was "
-            "evaluated on",
-            hint="Prepare it from the files of then, or run it again.",
+            f"evaluated on ({difference(result, split, hashes, Store(workspace.home))})",
+            hint=go_on(result, part.name, declared, workspace.data),
         )
     return dataset, split
 

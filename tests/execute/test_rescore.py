@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,8 @@ def test_a_gallery_that_is_another_one_now_is_refused(
     before = files(store.folder(result.fingerprint))
     (problem,) = rescorer(toy, evaluators=["five"]).rescore(result.fingerprint).problems
     assert "dataset 'toys' has other test images or captions" in problem
+    assert re.search(r"\(([0-9a-f]{16}) then, (?!\1)[0-9a-f]{16} now; ", problem)
+    assert "its test images and captions have the ids of then" in problem
     assert files(store.folder(result.fingerprint)) == before
 
 

@@ -212,7 +212,8 @@ def test_a_run_without_its_dataset_says_so(shapes: Any, tmp_path: Path) -> None:
     text = text.replace("shapes-tiny: {use: shapes, images: 64, size: 32}", "own: {use: folder}")
     registry = tmp_path / "registry.yaml"
     registry.write_text(text.replace("shapes-tiny", "own"), encoding="utf-8")
-    workspace = replace(shapes.workspace, home=home, data=home / "data")
+    command = "harness run --matrix 'of two words' --force"
+    workspace = replace(shapes.workspace, home=home, data=home / "data", command=command)
     prepare("own", "folder", {}, source, workspace.data, workspace.catalog)
     (outcome,) = shapes.execute(shapes.make(registry, workspace, only={"variant": ["cca"]}), workspace)
     run = outcome.cell.run
@@ -223,7 +224,18 @@ def test_a_run_without_its_dataset_says_so(shapes: Any, tmp_path: Path) -> None:
     lines[1] = lines[1].replace("picture", "photograph")
     (source / "captions.csv").write_text("\n".join(lines), encoding="utf-8")
     prepare("own", "folder", {}, source, workspace.data, workspace.catalog)
-    with pytest.raises(DataError, match=f"{needs}.*other records than then"):
+    with pytest.raises(DataError, match=f"{needs}.*other records than then") as caught:
+        restore(run.fingerprint, workspace, Store(home), tmp_path)
+    now = open_dataset(run.dataset, workspace.data, workspace.catalog).passport
+    assert f"({run.protocol[:16]} then, {now[:16]} now; its test images" in caught.value.message
+    assert f"harness data prepare folder --from {source} --as own" in caught.value.hint
+    assert caught.value.hint.endswith("Or run it again: harness run --matrix 'of two words'")
+    (source / "images" / "11.png").rename(source / "images" / "new.png")
+    lines[-1] = lines[-1].replace("11.png", "new.png")
+    (source / "captions.csv").write_text("\n".join(lines), encoding="utf-8")
+    prepare("own", "folder", {}, source, workspace.data, workspace.catalog)
+    ids = "first other test image: '11.png' then, 'new.png' now; first other test caption: '11.png#0' then, 'new.png#0'"
+    with pytest.raises(DataError, match=f"{needs}.*{ids} now"):
         restore(run.fingerprint, workspace, Store(home), tmp_path)
     elsewhere = replace(workspace, data=tmp_path / "nowhere")
     with pytest.raises(DataError, match=f"{needs}.*is not prepared"):
