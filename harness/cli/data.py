@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,7 @@ from harness.cli.options import (
 
 if TYPE_CHECKING:
     from harness.catalog import Catalog
+    from harness.data import DatasetStatus
 
 app = typer.Typer(help="Prepare, verify and list datasets.", no_args_is_help=True)
 
@@ -199,11 +201,14 @@ def status(
     """List the datasets of the registry and those that are prepared."""
     import dataclasses
 
+    from harness.cli.summary import given
     from harness.data import status as dataset_status
     from harness.data.status import settings_of
 
     where = place(home)
-    found = dataset_status(where.data, load_registry(registry_file), load_catalog(strict))
+    registry = load_registry(registry_file)
+    words = "".join(f" {shlex.quote(word)}" for word in given({"registry": registry_file, "home": home}))
+    found = [_here(entry, words) for entry in dataset_status(where.data, registry, load_catalog(strict))]
     if as_json:
         emit({"root": str(where.data), "datasets": [dataclasses.asdict(entry) for entry in found]})
         return
@@ -220,3 +225,11 @@ def status(
         markup=False,
         soft_wrap=True,
     )
+
+
+def _here(entry: DatasetStatus, words: str) -> DatasetStatus:
+    """Add to the commands of a dataset the options that lead to this store."""
+    if not (entry.command and words):
+        return entry
+    whole = entry.command + words
+    return replace(entry, command=whole, detail=entry.detail.replace(entry.command, whole))

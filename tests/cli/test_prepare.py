@@ -102,3 +102,14 @@ def test_status_names_the_command_of_each(harness: Harness) -> None:
     ):
         assert listed[name]["title"] == title
         assert listed[name]["command"] == f"harness data prepare {name} --from DIR"
+
+
+def test_status_names_the_store_that_it_was_asked_about(harness: Harness, tmp_path: Path) -> None:
+    home = tmp_path / "another home"
+    code, out, _ = harness("status", "--home", str(home))
+    assert code == 0
+    assert f"to get it: harness data prepare mscoco --from DIR '--home={home}'" in out
+    listed = json.loads(harness("status", "--json", "--home", str(home))[1])["datasets"]
+    assert {entry["command"].partition("DIR")[2] for entry in listed if entry["command"]} == {
+        f" '--home={home}'"
+    }
