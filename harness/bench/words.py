@@ -79,10 +79,9 @@ def mining(
     stage = recipe.stage(stage_name)
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         photo = Photo(recipe, stage, how.workspace, Path(folder), images, classes)
-        name = next((n for n, loss in photo.model.losses.items() if _mines(loss)), None)
-        if name is None:
+        loss = next((loss for loss in photo.model.losses.values() if _mines(loss)), None)
+        if loss is None:
             return []
-        loss = photo.model.losses[name]
         part = photo.frozen_part()
         trainer = photo.trainer(photo.pixels() if part is None else photo.features(part, photo.home))
         trainer.model.root.train()
@@ -90,7 +89,7 @@ def mining(
         image = trainer.step.embed_image(batch.images).detach()
 
         def mined() -> Any:
-            return trainer.step._mine(name, loss, image, batch.groups, 1, 0)
+            return trainer.step.mined(image, batch.groups, 1, 0)
 
         return [
             contest(
