@@ -119,6 +119,12 @@ def test_without_a_network_the_missing_file_is_named(monkeypatch: pytest.MonkeyP
     assert 'weights: "file:PATH"' in caught.value.hint
 
 
+def test_a_backbone_of_which_timm_has_no_weights_is_named() -> None:
+    with pytest.raises(ParameterError, match="timm names no weights of 'cspresnet50d'") as caught:
+        create("cspresnet50d", "timm")
+    assert caught.value.hint.endswith("weights: null starts from random ones.")
+
+
 @pytest.mark.parametrize("hub", [True, False])
 def test_the_hash_of_a_download_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, hub: bool

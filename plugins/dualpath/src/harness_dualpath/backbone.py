@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from harness.api import ParameterError, nearest
-from harness_dualpath.weights import load_package, load_path, not_downloaded
+from harness_dualpath.weights import load_package, load_path, not_downloaded, unknown
 
 BackboneNorm = Literal["stored", "batch", "evaluation"]
 
@@ -35,11 +35,14 @@ def create(name: str, weights: str | None) -> nn.Module:
         raise ParameterError(
             f"timm {timm.__version__} has no model {name!r}{nearest(name, timm.list_models())}"
         )
+    config = timm.get_pretrained_cfg(name)
+    if weights == "timm" and not (config and config.has_weights):
+        raise unknown(name)
     try:
         # With its classifier where a file will be loaded by order: the file has one, too.
         model: nn.Module = timm.create_model(name, pretrained=weights == "timm")
     except OSError as error:
-        raise not_downloaded(name, vars(timm.get_pretrained_cfg(name)), error) from error
+        raise not_downloaded(name, vars(config), error) from error
     if weights == "package":
         load_package(model, name)
     model.reset_classifier(0)  # type: ignore[operator]

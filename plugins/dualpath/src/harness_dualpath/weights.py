@@ -144,18 +144,30 @@ def not_downloaded(backbone: str, config: Mapping[str, Any], cause: OSError) -> 
     """Say which file timm looked for and where, the hash where timm knows one, and how to do without a download.
 
     Args:
-        config: timm's pretrained configuration of the backbone.
+        config: timm's pretrained configuration of the backbone, which names a hub, an address or a file.
     """
     hub, url = config.get("hf_hub_id"), config.get("url")
     # timm asks its hub, and the address only where there is no hub.
-    sought = _of_hub(hub, config.get("hf_hub_filename")) if hub else _of_torch(url) if url else "nothing"
+    sought = _of_hub(hub, config.get("hf_hub_filename")) if hub else _of_torch(url) if url else config["file"]
     other = f" or {url} ({_known_hash(url)})" if url else ""
     return ParameterError(
         f"timm could not get the weights of {backbone!r}. It looked for {sought}: {cause}",
         hint=f'Fetch it{other} where there is a network, put it anywhere, and set weights: "file:PATH". '
-        + ("weights: package needs no download. " if backbone in PACKAGES else "")
-        + "weights: null starts from random ones.",
+        + _without(backbone),
     )
+
+
+def unknown(backbone: str) -> ParameterError:
+    """Say that timm names no weights of a backbone, and how to do without."""
+    return ParameterError(
+        f"timm names no weights of {backbone!r}: there is nothing to download",
+        hint=f'Where you have a file of them, set weights: "file:PATH". {_without(backbone)}',
+    )
+
+
+def _without(backbone: str) -> str:
+    packaged = "weights: package needs no download. " if backbone in PACKAGES else ""
+    return f"{packaged}weights: null starts from random ones."
 
 
 def _known_hash(url: str) -> str:
