@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.errors import TrainingError
@@ -32,12 +32,12 @@ class _Told:
     figures: Mapping[str, Tensor]
     terms: frozenset[str]
     doubts: Mapping[str, Tensor]
-    names: tuple[str, ...]
-    broken: Mapping[str, Tensor]
+    gradients: Norms | None
 
     @property
     def scalars(self) -> list[Tensor]:
-        return [*self.figures.values(), *self.doubts.values(), *self.broken.values()]
+        broken = [self.gradients.broken] if self.gradients else []
+        return [*self.figures.values(), *self.doubts.values(), *broken]
 
 
 class Tally:
@@ -72,21 +72,17 @@ class Tally:
             _Told(
                 epoch=epoch,
                 step=step,
-                figures=self._kept(figures),
+                figures={name: self._kept(value) for name, value in figures.items()},
                 terms=terms,
-                doubts=self._kept(doubts),
-                names=gradients.names if gradients else (),
-                broken=self._kept({"gradient": gradients.broken} if gradients else {}),
+                doubts={name: self._kept(value) for name, value in doubts.items()},
+                gradients=replace(gradients, broken=self._kept(gradients.broken)) if gradients else None,
             )
         )
 
-    def _kept(self, scalars: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _kept(self, scalar: Tensor) -> Tensor:
         import torch
 
-        return {
-            name: torch.as_tensor(value).detach().reshape(()).to(self.device, torch.float64)
-            for name, value in scalars.items()
-        }
+        return torch.as_tensor(scalar).detach().reshape(()).to(self.device, torch.float64)
 
     @property
     def due(self) -> bool:
@@ -110,17 +106,17 @@ class Tally:
         for told in waiting:
             read = {name: next(values) for name in told.figures}
             wrong = [text for text in told.doubts if next(values)]
-            places = [int(next(values)) for _ in told.broken]
+            place = int(next(values)) if told.gradients else -1
             at = f"in epoch {told.epoch}, step {told.step}"
             if wrong:
                 raise TrainingError(f"{wrong[0]}, {at}")
             broken = [name for name in read if name in told.terms and not math.isfinite(read[name])]
             if broken:
                 raise TrainingError(f"loss {', '.join(broken)} is {read[broken[0]]} {at}", hint=HINT)
-            if exploded := [told.names[place] for place in places if place >= 0]:
+            if told.gradients and place >= 0:
                 raise TrainingError(
-                    f"exploding gradient: that of {exploded[0]} is NaN or infinite {at}, where the loss is "
-                    f"{read['loss']:.3g}",
+                    f"exploding gradient: that of {told.gradients.names[place]} is NaN or infinite {at}, where the "
+                    f"loss is {read['loss']:.3g}",
                     hint=HINT,
                 )
             for name, value in read.items():
