@@ -147,10 +147,10 @@ def check_resamples(sample: Sample, resamples: int) -> None:
     """
     import numpy as np
 
-    from harness.statistics.intervals import _draws, _resampled
+    from harness.statistics.intervals import draw_counts, resampled_figures
 
-    fast = _resampled([[sample]], resamples, 0)[0]
-    counts = np.concatenate(list(_draws(sample.images, resamples, 0))).astype(np.int64)
+    fast = resampled_figures([[sample]], resamples, 0)[0]
+    counts = np.concatenate(list(draw_counts(sample.images, resamples, 0))).astype(np.int64)
     for row, times in enumerate(counts):
         plain = plain_figures(sample, np.repeat(np.arange(sample.images), times))
         for name in FIGURES:

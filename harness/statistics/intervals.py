@@ -64,7 +64,7 @@ def bootstrap(samples: Sequence[Sample], *, resamples: int = RESAMPLES, seed: in
         ParameterError: if there are too few resamples.
     """
     one_gallery(samples)
-    drawn = _resampled([samples], resamples, seed)[0]
+    drawn = resampled_figures([samples], resamples, seed)[0]
     found = {name: _percentiles(values) for name, values in drawn.items()}
     return _widened(found, samples[0].images)
 
@@ -98,7 +98,7 @@ def ratio_bootstrap(
         return {}
     _enough(resamples)
     columns = np.stack([side for pair in shares.values() for side in pair], axis=1)
-    drawn = np.concatenate([counts @ columns for counts in _draws(len(columns), resamples, seed)])
+    drawn = np.concatenate([counts @ columns for counts in draw_counts(len(columns), resamples, seed)])
     found = {}
     for place, (name, (sums, counts)) in enumerate(shares.items()):
         values, queries = drawn[:, 2 * place], drawn[:, 2 * place + 1]
@@ -124,11 +124,13 @@ def paired_bootstrap(
     Args and errors are those of `bootstrap`.
     """
     one_gallery([*a, *b])
-    first, second = _resampled([a, b], resamples, seed)
+    first, second = resampled_figures([a, b], resamples, seed)
     return {name: _percentiles(first[name] - second[name]) for name in first}
 
 
-def _resampled(methods: Sequence[Sequence[Sample]], resamples: int, seed: int) -> list[dict[str, Floats]]:
+def resampled_figures(
+    methods: Sequence[Sequence[Sample]], resamples: int, seed: int
+) -> list[dict[str, Floats]]:
     """Return for each method its (resamples,) figures."""
     import numpy as np
 
@@ -137,7 +139,7 @@ def _resampled(methods: Sequence[Sequence[Sample]], resamples: int, seed: int) -
     hits = [np.sum([sample.hits for sample in samples], axis=0) for samples in methods]
     columns = np.concatenate([*hits, captions[:, None]], axis=1)
     # Whole numbers far below 2^53: exact in any order in which a library adds them.
-    sums = np.concatenate([counts @ columns for counts in _draws(len(captions), resamples, seed)])
+    sums = np.concatenate([counts @ columns for counts in draw_counts(len(captions), resamples, seed)])
     width = len(RECALLS)
     return [
         _figures(sums[:, place * width : (place + 1) * width], sums[:, -1], len(samples), len(captions))
@@ -150,7 +152,7 @@ def _enough(resamples: int) -> None:
         raise ParameterError(f"{resamples} resamples are too few for a 95 % interval; take 1,000")
 
 
-def _draws(images: int, resamples: int, seed: int) -> Iterator[Floats]:
+def draw_counts(images: int, resamples: int, seed: int) -> Iterator[Floats]:
     """Yield how often each image is drawn: blocks of (rows, images), `resamples` rows in all."""
     import numpy as np
 

@@ -19,7 +19,7 @@ from harness.statistics import (
     paired_bootstrap,
     ratio_bootstrap,
 )
-from harness.statistics.intervals import _draws
+from harness.statistics.intervals import draw_counts
 
 
 def by_loops(samples: list[Sample], resamples: int, seed: int) -> dict[str, list[float]]:
@@ -66,7 +66,7 @@ def test_the_paired_bootstrap_draws_the_same_images_for_both(world: Any) -> None
 
 def test_equal_bytes_on_every_machine(world: Any) -> None:
     """Known values of the draw and of intervals, written down once: ranks here use no library's distribution."""
-    counts = np.concatenate(list(_draws(1000, 100, 0))).astype(np.uint8)
+    counts = np.concatenate(list(draw_counts(1000, 100, 0))).astype(np.uint8)
     assert counts.sum(axis=1).tolist() == [1000] * 100
     assert hashlib.sha256(counts.tobytes()).hexdigest()[:16] == "7104cee0bbde7ad6"
     places = np.arange(500)
