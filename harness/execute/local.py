@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Literal
 
 from harness.durable import Waiting, hold
-from harness.errors import Interrupted, TrainingError
+from harness.errors import Interrupted, StoreError, TrainingError
 from harness.execute.confined import confined
 from harness.execute.devices import perform
 from harness.execute.failure import Failure, record
 from harness.execute.outcome import Listener, Outcome, Workspace, moving
-from harness.execute.score import score
+from harness.execute.score import score, settled
 from harness.memory import release
 from harness.plan import Cell, Plan, RunSpec
 from harness.store import Result, Store
@@ -91,7 +91,7 @@ class Execution:
         if run.parent in self.failures and (self.force or not self.store.finished(run.fingerprint)):
             failure = self.failures[run.fingerprint] = self.failures[run.parent].of_child()
             return [failed_outcome(cell, failure, 0.0) for cell in cells]
-        if self.workspace.stalled_after:
+        if self.workspace.stalled_after and not self._answered(run, cells):
             return confined(self, run, cells)
         try:
             waiting = Waiting(lambda who: self.listener.note(f"waiting for {who}"), moving(self.workspace))
@@ -113,6 +113,17 @@ class Execution:
                 f"run {run.fingerprint} failed: {failure.cause}\n  traceback: {failure.traceback}"
             )
         return [failed_outcome(cell, failure, seconds) for cell in cells]
+
+    def _answered(self, run: RunSpec, cells: list[Cell]) -> bool:
+        """Tell whether the store answers for all cells of a run, so that no component is asked that could hang."""
+        if self.force or not self.store.finished(run.fingerprint):
+            return False
+        try:
+            result = self.store.result(run.fingerprint)
+        except StoreError:
+            return False
+        whole = all(settled(result, cell.evaluators) for cell in cells)
+        return whole and not self.store.damage(run.fingerprint)
 
     def _held(
         self, run: RunSpec, cells: list[Cell], start: float, tell: Callable[[Outcome | None], None]

@@ -23,7 +23,9 @@ JUDGED = (
 )
 
 
-def test_a_run_in_a_process_of_its_own_is_the_same(toy: Any, toy_log: Any) -> None:
+def test_a_run_in_a_process_of_its_own_is_the_same(
+    toy: Any, toy_log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = toy.plan()
     outcomes = toy.execute(plan, stalled_after=600.0)
     assert [(o.status, o.error) for o in outcomes] == [("done", "")] * 4
@@ -39,7 +41,12 @@ def test_a_run_in_a_process_of_its_own_is_the_same(toy: Any, toy_log: Any) -> No
     assert [o.result.figures for o in alone] == [o.result.figures for o in outcomes]
     assert [Store(toy.home).checked(f, "ranks.parquet").read_bytes() for f in fingerprints] == there
     toy.home = home
-    assert [o.status for o in toy.execute(plan, stalled_after=600.0)] == ["cached"] * 4
+    with monkeypatch.context() as patch:  # what is stored takes no process
+        patch.setattr(confined, "_Watch", None)
+        assert [o.status for o in toy.execute(plan, stalled_after=600.0)] == ["cached"] * 4
+    other = toy.plan(("evaluators: [recall]}", "evaluators: [five]}"), only={"variant": ["plain"]})
+    (judged,) = toy.execute(other, stalled_after=600.0)
+    assert (judged.status, "five" in judged.result.figures) == ("cached", True)
     assert multiprocessing.active_children() == []
 
 
