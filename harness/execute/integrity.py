@@ -132,7 +132,7 @@ def _run(store: Store, fingerprint: str, commands: Mapping[str, str]) -> Iterato
             kind="run",
             path=str(path_),
             problem="stands in no manifest",
-            repair=f"rm {shlex.quote(str(path_))}",
+            repair=f"rm {'-r ' if path_.is_dir() and not path_.is_symlink() else ''}{shlex.quote(str(path_))}",
         )
 
 

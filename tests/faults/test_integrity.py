@@ -225,6 +225,8 @@ def test_damage_of_every_kind_is_named_with_what_mends_it(
         flip(path, 8 * (size // 2 if path.suffix == ".npz" else size - 40))
     extra = sorted(stored.glob("runs/*/result.json"))[0].with_name("extra.txt")
     extra.touch()
+    within = extra.with_name("further")
+    within.mkdir()
     code, out, err = invoke("doctor", "--store", "--json")
     assert code == 1
     told = json.loads(out)
@@ -234,6 +236,8 @@ def test_damage_of_every_kind_is_named_with_what_mends_it(
     mended = found["dataset"]["repair"].partition("else: ")[2]
     assert mended == f"harness data prepare folder --from {source} --as mine"
     assert found["run"]["problem"] == "stands in no manifest"
+    repairs = {damage["path"]: damage["repair"] for damage in told["damaged"] if damage["kind"] == "run"}
+    assert repairs == {str(extra): f"rm {extra}", str(within): f"rm -r {within}"}
     assert found["checkpoint"]["problem"] == "it is damaged, or no checkpoint of the harness"
     for path in [*paths[:-1], extra, work / "checkpoint.pt"]:
         assert str(path) in err
