@@ -189,5 +189,5 @@ def unwritable(path: Path, error: OSError, size: int = 0) -> StoreError:
         need = f"; it needs more than {size:,} bytes, {shutil.disk_usage(place).free:,} are free now"
     return StoreError(
         f"cannot write {path}: {error.strerror or error}{need}",
-        hint="Free space or choose another place with --home; results stored earlier are intact.",
+        hint="Free space or choose another place; results stored earlier are intact.",
     )

@@ -57,3 +57,10 @@ def test_who_waits_for_a_cache_tells_so_again_and_again_and_can_be_ended(tmp_pat
     with hold(tmp_path, "a"), pytest.raises(Interrupted), hold(tmp_path, "a", Waiting.by(progress, 7)):
         pass
     assert told == [(0, 7), (0, 7)]
+
+
+def test_the_hint_names_no_option_that_the_write_does_not_have(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError) as caught, durable(tmp_path / "file" / "x"):
+        pass
+    assert caught.value.hint == "Free space or choose another place; results stored earlier are intact."
