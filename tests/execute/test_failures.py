@@ -264,6 +264,7 @@ def test_a_limit_that_is_none_is_refused_and_one_that_is_stands_in_the_command_o
         code, _, err = invoke(*RUN, f"--stalled-after={minutes}")
         assert code == 2
         assert f"--stalled-after {minutes}: it takes minutes, more than 0" in err
+        assert "Use --stalled-after 60, or leave it out" in err
     toy_registry(("plain: {}", "plain: {text.fault: raises}"))
     code, out, _ = invoke(*RUN, "--stalled-after", "90", "--only", "variant=plain", "--json")
     assert code == 1
