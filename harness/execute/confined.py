@@ -8,26 +8,44 @@ import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from harness.errors import Interrupted, RunError
 from harness.execute.devices import forking, how_it_ended
-from harness.execute.failure import Failure, record
+from harness.execute.failure import Failure, failed_outcome, record
 from harness.execute.member import Surroundings, Teller, end_with_parent, sendable
 from harness.execute.outcome import Listener, Outcome, Workspace, never, still
 from harness.execute.stacks import FOLDER, read_stacks, show_stacks_when_asked
 from harness.plan import Cell, RunSpec
-
-if TYPE_CHECKING:
-    from harness.execute.local import Execution
+from harness.store import Store
 
 GRACE = 2.0
 """Seconds in which a process that is to be ended may write its stacks."""
+
+
+class Execution(Protocol):
+    """What does the runs of a plan, one by one: here, and in the processes that this module starts."""
+
+    workspace: Workspace
+    listener: Listener
+    force: bool
+    store: Store
+    failures: dict[str, Failure]
+
+    def one(
+        self, run: RunSpec, cells: list[Cell], tell: Callable[[Outcome | None], None] = ...
+    ) -> list[Outcome]:
+        """Do one run and score it for its cells."""
+        ...
+
+    def fail(self, run: RunSpec, cells: list[Cell], failure: Failure, seconds: float) -> list[Outcome]:
+        """Enter the failure of a run; return what that makes of its cells."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +53,13 @@ class Order:
     """A run for a process of its own.
 
     Attributes:
+        execution: makes what does it there.
         cells: that want it.
         failures: of runs before it, by fingerprint.
         workspace: its `stopping` and `beat` are not asked.
     """
 
+    execution: Callable[..., Execution]
     run: RunSpec
     cells: tuple[Cell, ...]
     force: bool
@@ -57,8 +77,6 @@ def confined(execution: Execution, run: RunSpec, cells: list[Cell]) -> list[Outc
         Interrupted: a signal asked for the end; what can be resumed is on disk.
         StoreError: if not even the story of a failure can be written.
     """
-    from harness.execute.local import failed_outcome
-
     outcomes: list[Outcome] = []
     force = execution.force
     while True:
@@ -102,7 +120,12 @@ class _Watch:
             stalled_after=0.0,
         )
         self.order = Order(
-            run=run, cells=tuple(cells), force=force, failures=dict(execution.failures), workspace=bare
+            execution=type(execution),
+            run=run,
+            cells=tuple(cells),
+            force=force,
+            failures=dict(execution.failures),
+            workspace=bare,
         )
 
     def wait(self) -> RunError | None:
@@ -221,11 +244,9 @@ def work(order: Order, folder: str, pipe: Connection[Any, Any], stop: Any) -> No
 
 
 def _done(order: Order, teller: Teller, stop: Any) -> Failure | None:
-    from harness.execute.local import Execution
-
     workspace = replace(order.workspace, stopping=lambda: stop.value, beat=teller.beat)
     listener: Listener = teller
-    execution = Execution(workspace, listener, force=order.force)
+    execution = order.execution(workspace, listener, force=order.force)
     execution.failures.update(order.failures)
     told = 0
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.execute.outcome import Workspace
+from harness.execute.outcome import Outcome, Workspace
 from harness.execute.provenance import now, peak_bytes
 from harness.memory import RanOutError, is_memory
-from harness.plan import RunSpec
+from harness.plan import Cell, RunSpec
 from harness.store import Store
 
 LONGEST = 400
@@ -59,6 +59,19 @@ def record(error: BaseException, run: RunSpec, workspace: Workspace, store: Stor
     path = store.record_failure(name, f"{story}\n{cause}\n{hint}".rstrip() + "\n")
     provenance = {"command": workspace.command, "revision": workspace.revision, "finished": now()}
     return Failure(run=run.fingerprint, cause=cause, hint=hint, traceback=path, provenance=provenance)
+
+
+def failed_outcome(cell: Cell, failure: Failure, seconds: float) -> Outcome:
+    """Return what became of a cell whose run, or evaluator, failed."""
+    return Outcome(
+        cell=cell,
+        status="failed",
+        error=failure.cause,
+        hint=failure.hint,
+        traceback=failure.traceback,
+        provenance=failure.provenance,
+        seconds=seconds,
+    )
 
 
 def _smaller(run: RunSpec, workspace: Workspace) -> str:

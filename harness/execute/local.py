@@ -12,7 +12,7 @@ from harness.durable import Waiting, hold
 from harness.errors import Interrupted, StoreError, TrainingError
 from harness.execute.confined import confined
 from harness.execute.devices import perform
-from harness.execute.failure import Failure, record
+from harness.execute.failure import Failure, failed_outcome, record
 from harness.execute.outcome import Listener, Outcome, Workspace, moving
 from harness.execute.score import score, settled
 from harness.memory import release
@@ -182,16 +182,3 @@ def _stored(run: RunSpec, store: Store, listener: Listener) -> Result | None:
     for path in damaged:
         listener.note(f"{path} is missing or damaged; its run is done again")
     return None if damaged else store.result(run.fingerprint)
-
-
-def failed_outcome(cell: Cell, failure: Failure, seconds: float) -> Outcome:
-    """Return what became of a cell whose run, or evaluator, failed."""
-    return Outcome(
-        cell=cell,
-        status="failed",
-        error=failure.cause,
-        hint=failure.hint,
-        traceback=failure.traceback,
-        provenance=failure.provenance,
-        seconds=seconds,
-    )

@@ -16,8 +16,8 @@ from harness.execute.cluster.board import Board
 from harness.execute.cluster.connect import check_room, connected, device_on, here, threads_on
 from harness.execute.cluster.hosts import installed
 from harness.execute.cluster.work import Report, Task, lost, seal, work
-from harness.execute.failure import Failure
-from harness.execute.local import cells_of, failed_outcome
+from harness.execute.failure import Failure, failed_outcome
+from harness.execute.local import cells_of
 from harness.execute.outcome import Listener, Outcome, Turning, Workspace, never
 from harness.plan import Plan, RunSpec
 from harness.store import Store

@@ -13,8 +13,8 @@ from harness.durable import file_sha256
 from harness.errors import Interrupted, RunError
 from harness.execute.cluster.board import Answer, Asking, Teller
 from harness.execute.cluster.hosts import Installed, check_data, check_host
-from harness.execute.failure import Failure, record
-from harness.execute.local import Execution, failed_outcome
+from harness.execute.failure import Failure, failed_outcome, record
+from harness.execute.local import Execution
 from harness.execute.outcome import Outcome, Workspace
 from harness.manifest import MANIFEST
 from harness.plan import Cell, RunSpec
