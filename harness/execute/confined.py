@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from harness.errors import Interrupted, RunError
 from harness.execute.devices import forking, how_it_ended
 from harness.execute.failure import Failure, failed_outcome, record
-from harness.execute.member import Surroundings, Teller, end_with_parent, sendable
+from harness.execute.member import Surroundings, Teller, end_with_parent, flushing, sendable
 from harness.execute.outcome import Listener, Outcome, Workspace, never, still
 from harness.execute.stacks import FOLDER, read_stacks, show_stacks_when_asked
 from harness.plan import Cell, RunSpec
@@ -234,7 +234,9 @@ def work(order: Order, folder: str, pipe: Connection[Any, Any], stop: Any) -> No
     teller = Teller(pipe)
     teller.beat()
     try:
-        teller.tell("done", _done(order, teller, stop))
+        with flushing():
+            failure = _done(order, teller, stop)
+        teller.tell("done", failure)
     except Interrupted as end:
         teller.tell("interrupted", end.signal)
     except BaseException as error:

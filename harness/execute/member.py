@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import multiprocessing
 import os
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -81,7 +83,8 @@ def take_part(invitation: Invitation, pipe: Connection[Any, Any], stop: Any) -> 
     """
     _settle_in(invitation)
     try:
-        _work(invitation, pipe, stop)
+        with flushing():
+            _work(invitation, pipe, stop)
         pipe.send(("done",))
         return
     except Interrupted as end:
@@ -105,6 +108,17 @@ def _settle_in(invitation: Invitation) -> None:
         os.environ[VISIBLE] = names[invitation.rank]
     end_with_parent()
     show_stacks_when_asked()
+
+
+@contextlib.contextmanager
+def flushing() -> Iterator[None]:
+    """Write out what components printed within: a process that says that it has ended may be killed at once."""
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):  # nobody reads it, or somebody closed it
+                stream.flush()
 
 
 def end_with_parent() -> None:

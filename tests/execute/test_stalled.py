@@ -106,6 +106,21 @@ def test_a_process_that_ends_just_after_it_was_heard_is_heard_once_more(
     assert (outcome.status, outcome.error) == ("done", "")
 
 
+@pytest.mark.parametrize(
+    ("fault", "code", "options"),
+    [("prints", 0, ("--stalled-after", "10")), ("prints and raises", 1, ("--devices", "2"))],
+)
+def test_what_a_component_prints_is_heard(
+    command: Any, fault: str, code: int, options: tuple[str, str]
+) -> None:
+    registry = command.folder / "registry.yaml"
+    text = registry.read_text().replace("words: {use: words}", f"words: {{use: words, fault: {fault}}}")
+    registry.write_text(text)
+    ended, _, err = command("run", "--matrix", "one", "--threads", "1", "--device", "cpu", *options)
+    assert ended == code, err
+    assert "a plugin talks" in err
+
+
 def test_a_killed_process_and_a_signal_are_told_as_they_are(toy: Any) -> None:
     plan = toy.plan(
         (DIRECT, "direct: {experiment: direct, text.fault: killed}"), only={"variant": ["direct"]}

@@ -161,6 +161,9 @@ class Words(nn.Module):
                 return output[:-1] if not self.training else output
             case "prints":
                 print("a plugin talks")
+            case "prints and raises":
+                print("a plugin talks")
+                raise ZeroDivisionError("boom in forward")
         return output
 
     def _killed_later(self) -> None:
