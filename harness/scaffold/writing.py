@@ -30,12 +30,14 @@ class Sort:
         summary: one line of what the component does.
         sentence: the same as the end of a sentence.
         requires: what the package depends on, beside the harness.
+        tests: what its tests depend on, beside that and pytest.
     """
 
     kind: Kind
     summary: str
     sentence: str
     requires: str
+    tests: str = ""
 
 
 KINDS: Mapping[str, Sort] = {
@@ -50,6 +52,7 @@ KINDS: Mapping[str, Sort] = {
         summary="A small convolutional network over pixels",
         sentence="a small convolutional network over pixels",
         requires=TORCH,
+        tests=NUMPY,
     ),
     "text": Sort(
         kind="encoder",
@@ -170,6 +173,7 @@ def _files(names: Names, sort: str, workspace: bool) -> tuple[dict[str, str], st
         "group": ENTRY_POINT_GROUP,
         "version": importlib.metadata.version("retrieval-harness"),
         "requires": f'    "{told.requires}",\n',
+        "tests": f'"{told.tests}", ' if told.tests else "",
     }
     fields["settings"] = _filled("common/workspace" if workspace else "common/settings", fields)
     snippet = _filled(f"{sort}/entries", fields).rstrip()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from harness.errors import InputError
 from harness.registry import Registry
@@ -119,3 +123,31 @@ def test_what_is_to_be_added_to_the_root_belongs_where_it_says() -> None:
     forbidden = [c for c in settings["tool"]["importlinter"]["contracts"] if c["type"] == "forbidden"]
     assert any(names.package in contract["forbidden_modules"] for contract in forbidden)
     assert "  recall/" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("sort", KINDS)
+def test_it_depends_on_what_it_imports_and_on_nothing_else(tmp_path: Path, sort: str) -> None:
+    write_plugin(names_of("x", KINDS[sort].kind), sort, tmp_path / "new")
+    project = tomllib.loads((tmp_path / "new" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    providers = {
+        **packages_distributions(),
+        "harness": ["retrieval-harness"],
+    }  # which is installed in editable form
+
+    def imported(folder: str) -> set[str]:
+        trees = [
+            ast.parse(path.read_text(encoding="utf-8")) for path in (tmp_path / "new" / folder).rglob("*.py")
+        ]
+        nodes = [node for tree in trees for node in ast.walk(tree)]
+        names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+        tops = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"harness_x"}
+        # What nobody here provides stays a name of a module, which is none of a declared distribution.
+        return {canonicalize_name(providers.get(top, [top])[0]) for top in tops}
+
+    declared = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    for_tests = project["optional-dependencies"]["test"]
+    assert imported("src") == declared
+    assert imported("tests") <= declared | {canonicalize_name(Requirement(text).name) for text in for_tests}
+    for text in (*project["dependencies"], *for_tests):
+        assert Requirement(text).specifier.contains(version(Requirement(text).name), prereleases=True), text
