@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from harness.api import ParameterError, Reporting
+from harness_dualpath import instance
 from harness_dualpath.instance import InstanceLoss
 
 
@@ -149,3 +150,17 @@ def test_a_sampled_step_is_that_of_a_classifier_of_the_drawn_classes(monkeypatch
     # At test all classes count.
     whole = build()
     assert torch.equal(loss.eval()(image, text, group), whole(image, text, group))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("cached", [1, 100, 1 << 20])
+def test_ranks_are_counted_in_parts_as_at_once(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, cached: int
+) -> None:
+    monkeypatch.setattr(instance, "CACHED", cached)
+    draws = torch.Generator().manual_seed(0)
+    # Few values, so that many tie with the target.
+    logits = torch.randint(-9, 9, (7, 400), generator=draws).to(dtype)
+    target = torch.randint(400, (7,), generator=draws)
+    plain = [sum(row >= row[own]).item() - 1 for row, own in zip(logits, target, strict=True)]
+    assert instance._others(logits, target).tolist() == plain
