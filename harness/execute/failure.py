@@ -57,7 +57,9 @@ def record(error: BaseException, run: RunSpec, workspace: Workspace, store: Stor
         hint = _smaller(run, workspace)
     story = "".join(traceback.format_exception(error))
     path = store.record_failure(name, f"{story}\n{cause}\n{hint}".rstrip() + "\n")
-    provenance = {"command": workspace.command, "revision": workspace.revision, "finished": now()}
+    # Attempts that fail within a second are told apart by it.
+    finished = now("microseconds")
+    provenance = {"command": workspace.command, "revision": workspace.revision, "finished": finished}
     return Failure(run=run.fingerprint, cause=cause, hint=hint, traceback=path, provenance=provenance)
 
 

@@ -31,9 +31,9 @@ LIBRARIES = (
 )
 
 
-def now() -> str:
-    """Return the time as records have it: UTC, ISO 8601, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def now(timespec: str = "seconds") -> str:
+    """Return the time as records have it: UTC, ISO 8601, to the second or as `isoformat` takes `timespec`."""
+    return datetime.now(UTC).isoformat(timespec=timespec)
 
 
 def versions(plugins: dict[str, str]) -> dict[str, str]:

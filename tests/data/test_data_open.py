@@ -14,6 +14,7 @@ import pytest
 
 from harness.catalog import Catalog
 from harness.data import open_dataset, prepare, prepare_again, prepared_parts, protocol_of, status, verify
+from harness.data.manifest import SCHEMA
 from harness.errors import DataError
 from harness.plan import Part
 from harness.specs import DatasetSpec
@@ -80,9 +81,9 @@ def test_newer_schema_is_refused(source: Path, root: Path, catalog: Catalog) -> 
     prepare("mine", "listed", {}, source, root, catalog)
     path = root / "mine" / "manifest.json"
     path.write_text(
-        json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"schema": 3}), encoding="utf-8"
+        json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"schema": SCHEMA + 1}), encoding="utf-8"
     )
-    with pytest.raises(DataError, match="has schema 3, this harness reads up to 2"):
+    with pytest.raises(DataError, match=f"has schema {SCHEMA + 1}, this harness reads up to {SCHEMA}"):
         open_dataset(part(), root, catalog)
 
 

@@ -151,7 +151,7 @@ def test_a_figure_that_is_missing_is_computed_without_a_model(toy: Any, toy_log:
     more = toy.plan(("evaluators: [recall]", "evaluators: [recall, five]"), matrix="one")
     (outcome,) = toy.execute(more)
     assert outcome.status == "cached"
-    assert toy_log.events() == ["evaluate 5"]
+    assert toy_log.events() == ["evaluate 5", "held 0"]
     assert set(outcome.result.figures) == {"recall", "five"}
     stored = Store(toy.home).result(outcome.result.fingerprint)
     assert stored.figures == outcome.result.figures
@@ -162,7 +162,7 @@ def test_an_evaluator_with_other_parameters_replaces_its_figures(toy: Any, toy_l
     toy.execute(toy.plan(matrix="one"))
     toy_log.clear()
     (outcome,) = toy.execute(toy.plan(("recall: {use: hits}", "recall: {use: hits, k: 3}"), matrix="one"))
-    assert toy_log.events() == ["evaluate 3"]
+    assert toy_log.events() == ["evaluate 3", "held 0"]
     assert "t2i.recall@3" in outcome.result.figures["recall"]["values"]
     assert "t2i.recall@1" not in outcome.result.figures["recall"]["values"]
 
