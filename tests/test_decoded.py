@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -277,7 +278,11 @@ def test_a_damaged_shard_is_noticed_and_made_anew(tmp_path: Path, files: Files) 
 def test_a_write_that_fails_leaves_no_half_shard(
     tmp_path: Path, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    sync = os.fsync
+
     def full(handle: int) -> None:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return sync(handle)  # the name of a new folder
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:

@@ -126,6 +126,17 @@ def loaded() -> None:
     torch.use_deterministic_algorithms(False)
 
 
+@pytest.fixture(autouse=True)
+def as_torch_begins() -> None:
+    """Begin from torch's own precision: a run of a test before this one has asked for another."""
+    for library in (torch.backends.cuda, torch.backends.mkldnn):
+        library.matmul.fp32_precision = "none"
+    for part in (torch.backends.mkldnn.conv, torch.backends.mkldnn.rnn):
+        part.fp32_precision = "none"
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = True
+
+
 def read() -> dict[str, Any]:
     return {name: setting.read() for name, setting in settings().items()}
 
