@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from harness.evaluate import EMBEDDINGS, RANKS, write_embeddings, write_ranks
 from harness.execute.aligned import align_ranks, rank_embeddings
 from harness.execute.foreign import Embeddings, ForeignRanks, read_foreign
 from harness.execute.outcome import Workspace
-from harness.execute.provenance import versions
+from harness.execute.provenance import now, versions
 from harness.execute.ranks_only import EmbeddingsNeededError
 from harness.execute.registered import dataset_part, evaluator_part, usual_evaluators
 from harness.execute.score import Judgment, judged, merged, no_figure
@@ -217,5 +216,5 @@ def _provenance(workspace: Workspace, part: Part) -> Mapping[str, Any]:
         "hardware": "unknown",
         "command": workspace.command,
         "revision": workspace.revision,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "finished": now(),
     }
