@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,26 @@ import pytest
 from harness.catalog import Catalog
 
 HERE = Path(__file__).resolve().parent
+
+
+@pytest.fixture
+def disk_full(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[Any]]:
+    """Make a context in which no content of a file comes to disk; names of new folders do."""
+    sync = os.fsync
+
+    def full(handle: int) -> None:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return sync(handle)
+        raise OSError(28, "No space left on device")
+
+    @contextmanager
+    def filled() -> Iterator[None]:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            yield
+
+    return filled
+
 
 REGISTRY = """\
 version: 1

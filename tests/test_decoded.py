@@ -6,10 +6,8 @@ Nothing here needs torch: processes that are started import this file.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 import signal
-import stat
 import subprocess
 import sys
 import threading
@@ -275,20 +273,9 @@ def test_a_damaged_shard_is_noticed_and_made_anew(tmp_path: Path, files: Files) 
         assert path.read_bytes() == whole
 
 
-def test_a_write_that_fails_leaves_no_half_shard(
-    tmp_path: Path, files: Files, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sync = os.fsync
-
-    def full(handle: int) -> None:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return sync(handle)  # the name of a new folder
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(StoreError, match=r"00000000\.safetensors: No space left"):
-            load(tmp_path, files)
+def test_a_write_that_fails_leaves_no_half_shard(tmp_path: Path, files: Files, disk_full: Any) -> None:
+    with disk_full(), pytest.raises(StoreError, match=r"00000000\.safetensors: No space left"):
+        load(tmp_path, files)
     assert list(tmp_path.glob("decoded/*/*")) == []
     assert_right(load(tmp_path, files), files)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -160,18 +159,9 @@ def test_a_part_that_breaks_its_promise_is_named_and_leaves_nothing(
     assert list(tmp_path.glob("features/*/*")) == []
 
 
-def test_a_write_that_fails_leaves_no_half_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sync = os.fsync
-
-    def full(handle: int) -> None:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return sync(handle)  # the name of a new folder
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(StoreError, match=r"00000000\.safetensors: No space left"):
-            load(tmp_path, Part())
+def test_a_write_that_fails_leaves_no_half_shard(tmp_path: Path, disk_full: Any) -> None:
+    with disk_full(), pytest.raises(StoreError, match=r"00000000\.safetensors: No space left"):
+        load(tmp_path, Part())
     assert list(tmp_path.glob("features/*/*")) == []
     part = Part()
     assert len(load(tmp_path, part)) == len(part.seen) == N
