@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,14 @@ def problems_of(inside: Inside, tmp_path: Path, *arguments: str) -> list[str]:
     # Nothing of it can be taken for a dataset.
     assert not list(home.rglob("manifest.json"))
     return problems
+
+
+def told_once(problems: Collection[str], told: Collection[str], faults: Any) -> None:
+    """Hold problems to be those that are to be told, each once, and count them."""
+    for what in told:
+        assert sum(what in problem for problem in problems) == 1, (what, problems)
+        faults.one()
+    assert len(problems) == len(told), problems
 
 
 @pytest.mark.fault(12)
@@ -85,10 +93,7 @@ def test_all_faults_of_annotations_and_images_are_one_list(
         (source / "valid.jsonl").write_bytes(b'{"image": "\xe9.png", "captions": ["one"]}')
         told |= {"valid": "'valid' is no split", "utf": "valid.jsonl:1: not UTF-8"}
     problems = problems_of(inside, tmp_path, "folder", "--from", str(source), "--as", "mine")
-    for what in told.values():
-        assert sum(what in problem for problem in problems) == 1, (what, problems)
-        faults.one()
-    assert len(problems) == len(told), problems
+    told_once(problems, told.values(), faults)
 
 
 @pytest.mark.fault(12)
@@ -123,10 +128,7 @@ def test_what_is_wrong_with_an_image_beside_its_annotations_is_told_as_well(
         "image 'folder.png': no such file",
         f"image '{'x' * 300}.png': no such file",
     )
-    for what in told:
-        assert sum(what in problem for problem in problems) == 1, (what, problems)
-        faults.one()
-    assert len(problems) == len(told), problems
+    told_once(problems, told, faults)
 
 
 @pytest.mark.fault(12)
